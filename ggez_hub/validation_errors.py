@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -41,7 +41,7 @@ def problems(error: ValidationError) -> Iterator[Problem]:
         foreign = found["type"] == "extra_forbidden"
         path = tuple(part for part in found["loc"] if part not in BRANCHES)
         path_texts = texts.setdefault(path if foreign else _keys(path), [])
-        path_texts.append(_text(found["type"], found["msg"]))
+        path_texts.append(_text(found["type"], found["msg"], found.get("ctx", {})))
     for path, path_texts in texts.items():
         yield Problem(path, ", or ".join(dict.fromkeys(path_texts))[:MOST_LETTERS])
 
@@ -66,13 +66,44 @@ def shortened(found: Iterable[Problem], line: Callable[[Problem], str]) -> str:
     return "\n".join([*map(line, kept[:MOST]), *more])
 
 
-def _text(kind: str, message: str) -> str:
-    if kind == "missing":
-        return MISSING
-    if kind == "extra_forbidden":
-        return "is not a known key; remove it"
-    if kind == "string_type":
-        # YAML reads a bare no, on or 12 as something else than text: the tag of Norwegian, say.
-        return "should be text; put it in quotes"
-    message = message.removeprefix("Value error, ")
+# What should be there, for each kind of pydantic's errors whose own words are about Python.
+EXPECTED = {
+    "missing": MISSING,
+    "extra_forbidden": "is not a known key; remove it",
+    # YAML reads a bare no, on or 12 as something else than text: the tag of Norwegian, say.
+    "string_type": "should be text; put it in quotes",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "dict_type": "should be a block of keys",
+    "mapping_type": "should be a block of keys",
+    "model_type": "should be a block of keys",
+    "model_attributes_type": "should be a block of keys",
+}
+
+
+def _text(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    if kind in EXPECTED:
+        return EXPECTED[kind]
+    if kind == "literal_error":
+        return f"should be {context['expected'].replace(chr(39), '')}"
+    if kind == "union_tag_invalid":
+        # A block without a key that names its kind is tagged by us, and not called anything.
+        words = context["expected_tags"].replace("'", "").split(", ")
+        if BRANCH in words:
+            named = " or ".join(word for word in words if word not in BRANCHES)
+            return f"should be a block of keys, or the word {named}"
+        key = context["discriminator"].replace("'", "")
+        return f"{key} {context['tag']} is not known; it should be one of {', '.join(words)}"
+    if kind == "union_tag_not_found":
+        return f"needs the key {context['discriminator']}, which says of what kind it is"
+    message = message.removeprefix("Value error, ").replace(" after validation", "")
+    # "Input should be greater than 0": what is there is no input to whoever wrote the file.
+    message = re.sub(r"^(Input|String|List|Tuple|Dictionary|Value) should ", "should ", message)
     return message[:1].lower() + message[1:]

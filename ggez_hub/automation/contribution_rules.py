@@ -11,6 +11,7 @@ from typing import Literal
 from ggez_hub.automation.git_changes import Contribution
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, alpha_record, parse_card
 from ggez_hub.errors import GgezError, MissingExtra, UsageProblem
+from ggez_hub.quantities import counted
 from ggez_hub.recipe_file import kind_of, parse_recipe
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.index.entries import same_adapter
@@ -105,7 +106,9 @@ def check_files(contribution: Contribution) -> Iterator[Finding]:
     """Findings about paths, kinds of file and their number."""
     count = len(contribution.changes)
     if count > MAX_FILES:
-        yield _error("", f"changes {count} files; at most {MAX_FILES} in one contribution")
+        yield _error(
+            "", f"changes {counted(count, 'file')}; at most {MAX_FILES} in one contribution"
+        )
     if not count:
         yield _error("", "changes nothing")
     for change in contribution.changes:

@@ -19,6 +19,7 @@ from ggez_hub.automation.contribution_rules import Findings
 from ggez_hub.automation.github import GitHub
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.quantities import counted
 
 SHA = r"^[0-9a-f]{40}$"
 
@@ -111,7 +112,7 @@ def reasons_to_wait(
     number: int, sha: str, findings: Findings, by_hand: Sequence[str], github: GitHub
 ) -> list[str]:
     """Why a contribution is not merged automatically now; none if it may be."""
-    reasons = [f"it has {len(findings.errors)} errors"] if findings.errors else []
+    reasons = [f"it has {counted(len(findings.errors), 'error')}"] if findings.errors else []
     reasons += by_hand
     if not github.green(sha, frozenset(NEEDED)):
         reasons.append(f"{' and '.join(NEEDED.values())} have not both succeeded for {sha[:12]}")

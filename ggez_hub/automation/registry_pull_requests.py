@@ -16,6 +16,7 @@ from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.hub.commits import head_of
 from ggez_hub.hub.pull_requests import OpenPullRequest, open_pull_requests
 from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.quantities import counted
 from ggez_hub.regions import Alpha, alpha, find_region
 from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.retune import Retuned, described, retune
@@ -110,7 +111,7 @@ def to_adopt(repository: Path, hub: Hub) -> Iterator[Adopted]:
         at = hub.at_commit(INDEX_REPO, there.reference, "dataset")
         cards = _new_cards(at, main)
         if len(cards) != 1:
-            reason = f"changes {len(cards)} cards: a person looks at it"
+            reason = f"changes {counted(len(cards), 'card')}: a person looks at it"
             yield Adopted(there, None, reason)
             continue
         (card,) = cards

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from ggez_hub.cards.values import BetaKey, OrWord, PointKey, RegionId, Score, Sha256, Text, Unknown
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.quantities import counted
 
 Split: TypeAlias = Literal["validation", "test"]
 SPLITS: tuple[Split, ...] = ("validation", "test")
@@ -118,10 +119,14 @@ class SplitParity(FrozenModel):
         for side in self.stored_sides:
             for numbers in (side.score, side.se, side.above_chance):
                 if len(numbers) != count:
-                    raise ValueError(f"a side has {len(numbers)} numbers for {count} betas")
+                    raise ValueError(
+                        f"a side has {counted(len(numbers), 'number')} for {counted(count, 'beta')}"
+                    )
         size = len(self.stored_sides) * count
         if len(self.changed) != len(self.stored_sides):
-            raise ValueError(f"`changed` has {len(self.changed)} of {len(self.stored_sides)} sides")
+            raise ValueError(
+                f"`changed` has {len(self.changed)} of {counted(len(self.stored_sides), 'side')}"
+            )
         _check_triangle("covariance", self.covariance, size)
         for rows in self.changed:
             _check_triangle("changed", rows, count - 1)
@@ -130,11 +135,11 @@ class SplitParity(FrozenModel):
 
 def _check_triangle(name: str, rows: list[str], size: int) -> None:
     if len(rows) != size:
-        raise ValueError(f"`{name}` has {len(rows)} rows; {size} are needed")
+        raise ValueError(f"`{name}` has {counted(len(rows), 'row')}; {size} are needed")
     for number, row in enumerate(rows, 1):
         values = [float(part) for part in row.split(" ")]
         if len(values) != number or not all(abs(v) < 1e9 for v in values):
-            raise ValueError(f"row {number} of `{name}` needs {number} finite numbers")
+            raise ValueError(f"row {number} of `{name}` needs {counted(number, 'finite number')}")
 
 
 Curve: TypeAlias = dict[BetaKey, dict[Text, CurveRow]]

@@ -29,6 +29,7 @@ from ggez_hub.cards.values import (
     Unknown,
 )
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.quantities import counted
 
 
 class Figure(FrozenModel):
@@ -139,7 +140,9 @@ class JointCurve(FrozenModel):
         count = len(info.data.get("adapters", ()))
         for key in curve:
             if count and key.count("+") + 1 != count:
-                raise ValueError(f"{key!r} has to hold a beta for each of the {count} adapters")
+                raise ValueError(
+                    f"{key!r} has to hold a beta for each of the {counted(count, 'adapter')}"
+                )
         return curve
 
 
@@ -171,7 +174,9 @@ class SeedSides(FrozenModel):
     def _a_score_for_each(self) -> SeedSides:
         for scores in (self.q_global, self.others, self.q_regional):
             if scores is not None and len(scores) != len(self.betas):
-                raise ValueError(f"a side has {len(scores)} scores for {len(self.betas)} betas")
+                raise ValueError(
+                    f"a side has {counted(len(scores), 'score')} for {counted(len(self.betas), 'beta')}"
+                )
         return self
 
 

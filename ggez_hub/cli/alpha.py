@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, output_options
-from ggez_hub.cli.parameters import FILE, POINTS, SHARE, YEARS
+from ggez_hub.cli.parameters import FILE, POINTS, SHARE, YEARS, region_argument
 from ggez_hub.parity import grp
 from ggez_hub.regions import Alpha, Region, alpha, find_region, spelled_out
 from ggez_hub.regions.globalisation import averages, population_source
@@ -20,7 +21,7 @@ PAPERS_ALPHA = ("southeast-asia", "KOFIpGIdf", "2025", 2023)
 
 
 @click.command("alpha")
-@click.argument("region")
+@region_argument
 @click.option("--year", type=int, help="Default: the latest year of the release.")
 @click.option(
     "--years",
@@ -32,7 +33,7 @@ PAPERS_ALPHA = ("southeast-asia", "KOFIpGIdf", "2025", 2023)
 @click.option("--release", help="Default: the release that ggez-hub ships; see `kof`.")
 @output_options
 def alpha_command(
-    region: str,
+    region: str | None,
     year: int | None,
     years: tuple[int, int] | None,
     series: str,
@@ -49,6 +50,8 @@ def alpha_command(
     """
     if year is not None and years is not None:
         raise click.UsageError("Give one of --year and --years.")
+    if region is None:
+        raise click.UsageError("Name a region: ggez-hub alpha th")
     found = find_region(region)
     shown = None if years is None else panel(found, *years, series, release)
     factor = alpha(found, year if years is None else years[1], series, release)
@@ -164,12 +167,17 @@ def grp_command(
         weight = factor.value
         out.line(spelled_out(found, region))
         print_alpha(found, factor, out)
+    if 0 < max(q_global, q_regional) <= 1:
+        out.note(
+            f"note: scores go from 0 to 100, and these are {q_global:g} and {q_regional:g}. If they are "
+            f"shares, write --global {100 * q_global:g} --regional {100 * q_regional:g}"
+        )
     score = grp(q_global, q_regional, weight)
     out.document({"grp": score, "alpha": weight})
     out.line(f"GRP {score:.2f} = {weight:.4g} * {q_global:g} + {1 - weight:.4g} * {q_regional:g}")
 
 
-@click.group("kof", invoke_without_command=True)
+@click.group("kof", cls=Group, invoke_without_command=True)
 @output_options
 @click.pass_context
 def kof_command(context: click.Context, out: Output) -> None:

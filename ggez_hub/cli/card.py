@@ -12,6 +12,7 @@ from ggez_hub.cards import AdapterCard, BadCard, CardDocument, parse_card, write
 from ggez_hub.cards.document import CardText, has_block, read_text
 from ggez_hub.cards.schema import Location
 from ggez_hub.cli.description import Description, description_options
+from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE, out_option
 from ggez_hub.errors import UsageProblem
@@ -20,13 +21,14 @@ from ggez_hub.hub_connection import connect
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import policy_outcomes
+from ggez_hub.quantities import counted
 from ggez_hub.registry.contribution.measured_results import add_joint_results, add_sweep_results
 from ggez_hub.registry.repositories import Repositories, problems_on_hub
 
 
-@click.group("card")
+@click.group("card", cls=Group)
 def card_command() -> None:
-    """Adapter cards: init, validate, measure, joint, schema."""
+    """Adapter cards: begun, checked, and completed with scores."""
 
 
 @card_command.command("init")
@@ -99,9 +101,9 @@ def measure(results: Path, card: Path, out: Output) -> None:
     """
     noted = add_sweep_results(results, card)
     found = noted.card
-    stay = f"; {noted.kept} rows of the registry stay" if noted.kept else ""
+    stay = f"; {counted(noted.kept, 'row')} of the registry stay" if noted.kept else ""
     out.line(
-        f"{card}: {noted.added} rows, measured by the author, level {found.level}, policy "
+        f"{card}: {counted(noted.added, 'row')}, measured by the author, level {found.level}, policy "
         f"{found.policy}{stay}"
     )
     out.line(f"answers: {noted.answers}")
@@ -139,7 +141,9 @@ def joint(results: Path, cards: tuple[Path, ...], out: Output) -> None:
     """
     found = [add_joint_results(results, card) for card in cards]
     for card, curve in zip(cards, found, strict=True):
-        out.line(f"{card}: {len(curve.curve)} points of {len(curve.adapters)} adapters")
+        out.line(
+            f"{card}: {counted(len(curve.curve), 'point')} of {counted(len(curve.adapters), 'adapter')}"
+        )
     out.document({"cards": [str(card) for card in cards], "points": list(found[0].curve)})
 
 
@@ -162,9 +166,19 @@ def _validate(cards: tuple[Path, ...], hub: Hub | None, repo: str | None, out: O
             found[str(place)] = problem.message
         else:
             out.line(f"{place}: good{checked}")
+            if hint := _looks_like_shares(place):
+                out.note(f"hint: {place}: {hint}")
     out.document({"ok": not found, "problems": found})
     if found:
         raise BadCard("\n".join(found.values()), "`ggez-hub card schema` prints the schema.")
+
+
+def _looks_like_shares(place: Path) -> str:
+    """A hint where all scores of a card are from 0 to 1; empty for another card."""
+    scores = [row.score for row in parse_card(read_text(place), str(place)).card.rows]
+    if not scores or not 0 < max(scores) <= 1:
+        return ""
+    return "scores go from 0 to 100, and no score of the curve is above 1: are they shares?"
 
 
 def _check(place: Path, hub: Hub | None, repo: str | None) -> str:

@@ -18,6 +18,8 @@ from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
 from ggez_hub.parity.intervals import Interval
+from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region
 from ggez_hub.registry.pull.pull import Pulled
 from ggez_hub.registry.request import Request
@@ -90,7 +92,7 @@ def _recomputed(pulled: Pulled, part: DemoFamily, hub: Hub, out: Output) -> Demo
         pulled.model,
         fetched,
     )
-    with out.steps("asking") as did:
+    with task("asking") as asking:
         return recompute(
             folders,
             part,
@@ -98,7 +100,7 @@ def _recomputed(pulled: Pulled, part: DemoFamily, hub: Hub, out: Output) -> Demo
             resolution.alpha.value,
             adapter.weight,
             read_predictions(answers / EVIDENCE),
-            progress=did,
+            progress=asking.update,
         )
 
 
@@ -117,7 +119,7 @@ def _print_figures(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Out
             for row in demo.rows
         ],
         title=f"{part.family}, {'the full grid' if part.complete else 'a part'} of the test: {part.scored}, "
-        f"in %, 95 % intervals over {demo.rows[0].english.pictures} pictures; GRP above chance, alpha "
+        f"in %, 95 % intervals over {counted(demo.rows[0].english.pictures, 'picture')}; GRP above chance, alpha "
         f"{pulled.lock.resolution.alpha.value:.3f}",
     )
     if demo.others:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +12,8 @@ import click
 
 from ggez_hub.cards import CardDocument
 from ggez_hub.cards.values import Adapts
-from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.cli.questions import REGION, ask, on_terminal
+from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.regions import find_region
 from ggez_hub.registry.contribution.adapter_files import (
@@ -35,7 +34,7 @@ R = TypeVar("R")
 
 # The options, and for each the question that it answers.
 QUESTIONS = {
-    "region": "Which country or region is it for? (th, southeast-asia, Philippines)",
+    "region": REGION,
     "base": "Which base model does it fit? (a repository, as org/name)",
     "license": "Under which licence do you give it? (the Hub's id: apache-2.0, cc-by-4.0, other)",
     "adapts": "What does it change? (content, prompt_language, answer_language; or unknown)",
@@ -137,34 +136,15 @@ def complete(
 
     Raises UsageProblem if something needed is missing and there is no terminal.
     """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not on_terminal():
         description.require(*needed)
         return description
     for name in (*needed, *optional):
         if getattr(description, name) is None:
-            answer = click.prompt(
-                QUESTIONS[name],
-                default=likely.get(name),
-                value_proc=partial(_checked, name),
-                err=True,
-            )
+            check = CHECKS.get(name, lambda _: None)
+            answer = ask(QUESTIONS[name], check, likely.get(name))
             description = replace(description, **{name: answer})
     return description
-
-
-def _checked(name: str, text: str) -> str:
-    """The answer; click asks again after a click.UsageError."""
-    answer = text.strip()
-    try:
-        if name in CHECKS:
-            CHECKS[name](answer)
-    except GgezError as error:
-        raise click.UsageError(f"{error.message}. {error.hint}") from error
-    return answer
-
-
-def _check_region(text: str) -> None:
-    find_region(text)
 
 
 def _check_base(text: str) -> None:
@@ -190,8 +170,8 @@ def _check_adapts(text: str) -> None:
         )
 
 
-CHECKS: Mapping[str, Callable[[str], None]] = {
-    "region": _check_region,
+CHECKS: Mapping[str, Callable[[str], object]] = {
+    "region": find_region,
     "base": _check_base,
     "license": _check_license,
     "adapts": _check_adapts,

@@ -14,6 +14,8 @@ from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE, out_option
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub_connection import connect
+from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 from ggez_hub.regions import Alpha, alpha, find_region
 
 
@@ -111,7 +113,7 @@ def eval_command(
         out.note(subject.remark)
     if empty:
         out.note(f"Left out, without items of {region.id}: {', '.join(empty)}")
-    with out.steps("asking") as did:
+    with task("asking") as asking:
         evidence = sweep(
             [subject],
             with_judge(prepared, judged_by, subject.methods),
@@ -121,7 +123,7 @@ def eval_command(
             known=models.known,
             trained_on=named.trained_on,
             origin=origin,
-            progress=did,
+            progress=asking.update,
         )
     _print_tasks(target, out)
     print_scores(evidence.place, out)
@@ -173,4 +175,4 @@ def _gallery(task: dict[str, Any]) -> str:
     if found is None:
         return ""
     other = "" if published in (None, found) else f", published figures: {published:,}"
-    return f"; among {found:,} pictures{other}"
+    return f"; among {counted(found, 'picture')}{other}"

@@ -11,6 +11,8 @@ from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FOLDER, Number, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import detect_family, get_family
+from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.merging.extraction import Extraction
@@ -58,11 +60,13 @@ def extract_command(
     from ggez_hub.merging.extraction import extract_lora, extract_task_vector
 
     chosen = get_family(family) if family else detect_family(base)
-    with out.steps("extracting") as did:
+    with task("extracting") as extracting:
         if task_vector:
-            report = extract_task_vector(base, finetuned, target, chosen, did)
+            report = extract_task_vector(base, finetuned, target, chosen, extracting.update)
         else:
-            report = extract_lora(base, finetuned, target, chosen, wanted, energy, did)
+            report = extract_lora(
+                base, finetuned, target, chosen, wanted, energy, extracting.update
+            )
     _print(report, target, out)
     out.document(
         {
@@ -94,7 +98,7 @@ def _print(report: Extraction, target: Path, out: Output) -> None:
     if ranks and max(ranks) > min(ranks):
         spread += f" to {max(ranks)}"
     out.line(
-        f"{target}: {len(report.extracted)} tensors ({len(ranks)} as LoRA, {spread}), "
+        f"{target}: {counted(len(report.extracted), 'tensor')} ({len(ranks)} as LoRA, {spread}), "
         f"{report.nbytes / 1e6:.1f} MB, relative error {report.relative:.3g}"
     )
     worst = sorted((e for e in report.extracted if e.error), key=lambda e: -e.relative)[:WORST]

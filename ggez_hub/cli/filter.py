@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ggez_hub.atomic_files import write_file
+from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.data.report import FilterReport
@@ -61,8 +65,10 @@ def filter_command(
         raise UsageProblem("where should it be written?", "Give a new folder with -o.")
     from ggez_hub.data.pipeline import run_filter
 
-    with out.steps("filtering") as did:
-        report = run_filter(recipe, spec.parent, target, workers=workers, strict=strict, did=did)
+    with task("filtering") as filtering:
+        report = run_filter(
+            recipe, spec.parent, target, workers=workers, strict=strict, did=filtering.update
+        )
     _print_report(report, target, out)
     out.document({"out": str(target), "report_digest": report.digest, **report.document})
 
@@ -72,8 +78,8 @@ def _print_report(report: FilterReport, target: Path, out: Output) -> None:
 
     counts = report.document["counts"]
     out.line(
-        f"{target}: {counts['kept']:,} of {counts['seen']:,} examples kept"
-        + (f", {counts['translated']:,} translations" if counts["translated"] else "")
+        f"{target}: {counts['kept']:,} of {counted(counts['seen'], 'example')} kept"
+        + (f", {counted(counts['translated'], 'translation')}" if counts["translated"] else "")
     )
     rows = [
         (f"{stage}: {reason}", f"{count:,}") for stage, reason, count in dropped(report.document)
@@ -86,7 +92,7 @@ def _print_report(report: FilterReport, target: Path, out: Output) -> None:
 
 
 def _print_rated(found: RuleAccuracy, out: Output) -> None:
-    out.line(f"{found.examples} labelled examples")
+    out.line(counted(found.examples, "labelled example"))
     rows = [
         (name, _share(rated.precision), _share(rated.recall))
         for name, rated in [("together", found.together), *found.alone]
@@ -104,7 +110,7 @@ def _share(share: Share) -> str:
     return f"{share.value:.1f} [{share.low:.1f}, {share.high:.1f}] of {share.n}"
 
 
-@click.group("reward")
+@click.group("reward", cls=Group)
 def reward_command() -> None:
     """Reward scorers: their agreement with people."""
 
@@ -128,7 +134,7 @@ def agreement(
     found = measure(_scorer(spec), pairs, pictures or pairs.parent)
     if target is not None:
         text = json.dumps(found.document(), ensure_ascii=False, indent=2)
-        target.write_text(text + "\n", encoding="utf-8")
+        write_file(target, text + "\n")
     _print_agreement(found, out)
     out.document(found.document())
 
@@ -152,7 +158,7 @@ def _print_agreement(found: Agreement, out: Output) -> None:
         if found.high is not None and found.high < 50:
             verdict = "worse than guessing"
         out.line(
-            f"{found.scorer}: agrees on {found.agreement:.1f} % of {found.n} pairs "
+            f"{found.scorer}: agrees on {found.agreement:.1f} % of {counted(found.n, 'pair')} "
             f"[{found.low:.1f}, {found.high:.1f}], {found.ties} ties: {verdict}"
         )
         rows = [

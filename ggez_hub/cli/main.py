@@ -23,6 +23,9 @@ class CommandEntry(NamedTuple):
 # compares them with the commands' own).
 SECTIONS = {
     "Find and pull": {
+        "start": CommandEntry(
+            "start", "A first model, by questions: region, kind of model, machine."
+        ),
         "pull": CommandEntry("pull", "A base model adapted to a region, merged and ready to load."),
         "search": CommandEntry("pull", "Adapters that a hub holds, by region and family."),
         "resolve": CommandEntry("pull", "What a pull would take, and why."),
@@ -41,7 +44,7 @@ SECTIONS = {
         "contribute": CommandEntry(
             "contribute", "Register an adapter: from a file to a pull request."
         ),
-        "card": CommandEntry("card", "Adapter cards: init, validate, measure, joint, schema."),
+        "card": CommandEntry("card", "Adapter cards: begun, checked, and completed with scores."),
         "publish": CommandEntry("contribute", "An adapter's folder to a repository on the hub."),
     },
     "Data and training": {
@@ -78,7 +81,9 @@ SECTIONS = {
         "serve": CommandEntry("serve", "Serve a folder as a small Hugging Face hub."),
         "doctor": CommandEntry("doctor", "Check the installation, and report how to fix it."),
         "index": CommandEntry("registry", "The index of accepted cards: build, publish, verify."),
-        "registry": CommandEntry("registry", "For maintainers: measure a card, stale adapters."),
+        "registry": CommandEntry(
+            "registry", "For maintainers: measure a card; list adapters that are out of date."
+        ),
     },
     "Automation": {"ci": CommandEntry("ci", "The steps of the registry's workflows.")},
 }
@@ -98,6 +103,14 @@ class CommandTable(click.Group):
         module = importlib.import_module(f"ggez_hub.cli.{entry.module}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            from ggez_hub.cli.questions import on_terminal
+
+            # Who types the bare name on a terminal is asked; a script gets the help.
+            args = ["start"] if on_terminal() else args
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -138,7 +151,7 @@ class CommandTable(click.Group):
 def cli(no_plugins: bool) -> None:
     """Regional adapters for vision-language models, pulled from the Hugging Face Hub and merged.
 
-    Start with: ggez-hub pull --region th
+    Start with: ggez-hub start, which asks, or: ggez-hub pull --region th
     """
     if no_plugins:
         # In the environment: processes that a command starts ignore them too.

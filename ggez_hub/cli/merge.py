@@ -23,6 +23,8 @@ from ggez_hub.cli.parameters import (
 from ggez_hub.cli.request import print_runtimes
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, detect_family, get_family
+from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.merging.similarity import Cosine
@@ -147,9 +149,15 @@ def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
     paths = [adapter.source.path for adapter in inputs.adapters]
     # A single adapter has nothing to be compared with: it is not read twice.
     alike = cosines(base, paths, family, variant) if len(paths) > 1 else ()
-    with out.bytes_written("merging") as wrote:
+    with task("merging", unit="bytes") as merging:
         done = merge_folders(
-            inputs.base, inputs.adapters, target, family, inputs.method, variant, wrote=wrote
+            inputs.base,
+            inputs.adapters,
+            target,
+            family,
+            inputs.method,
+            variant,
+            wrote=merging.advance,
         )
     _print_merge(done, alike, [a.source.given for a in inputs.adapters], family, target, out)
 
@@ -169,7 +177,7 @@ def _print_merge(
         for line in adapter.parts.lines() if adapter.parts else ():
             out.line(f"betas of {adapter.name} by part: {line}")
     out.line(
-        f"{target}: {report.tensors} tensors, {report.touched} of them changed, "
+        f"{target}: {counted(report.tensors, 'tensor')}, {report.touched} of them changed, "
         f"{report.nbytes / 1e6:.1f} MB"
     )
     for pair in alike:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub_connection import connect
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.merging.betas_by_part import BetasByPart
@@ -59,7 +60,7 @@ def of_options(
 def _for_each(values: Sequence[T], count: int, what: str, option: str) -> Sequence[T]:
     if len(values) not in {1, count}:
         raise UsageProblem(
-            f"{count} adapters and {len(values)} {what}",
+            f"{counted(count, 'adapter')} and {len(values)} {what}",
             f"Give one {option} for each --adapter, or one for all.",
         )
     return [values[0]] * count if len(values) == 1 else values

@@ -7,17 +7,14 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
 from ggez_hub.digests import finite
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from ggez_hub.progress import show_progress
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -144,47 +141,6 @@ class Output:
             console.print(table)
         self.line(drawn.get().removesuffix("\n"))
 
-    def progress(self, unit: Literal["bytes", "steps"] = "bytes") -> Progress:
-        """A progress display on stderr; on a terminal only."""
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        columns = (
-            [DownloadColumn()]
-            if unit == "bytes"
-            else [MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True)]
-        )
-        console = Console(stderr=True)
-        return Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            *columns,
-            console=console,
-            transient=True,
-            disable=self.quiet or not console.is_terminal,
-        )
-
-    @contextmanager
-    def steps(self, what: str) -> Iterator[Callable[..., None]]:
-        """Show progress; yields a function of the steps done and their total."""
-        with self.progress("steps") as progress:
-            bar = progress.add_task(what, total=None)
-            yield lambda done, total: progress.update(bar, completed=done, total=total)
-
-    @contextmanager
-    def bytes_written(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """Show progress; yields a function of how many more bytes were written."""
-        with self.progress() as progress:
-            bar = progress.add_task(what, total=total)
-            yield lambda nbytes: progress.advance(bar, nbytes)
-
 
 def output_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command --json, --quiet and --debug; it receives them as `out: Output`."""
@@ -197,7 +153,9 @@ def output_options(command: Callable[..., R]) -> Callable[..., R]:
         context = click.get_current_context()
         context.meta["ggez_hub.debug"] = debug
         context.meta[QUIET] = quiet
-        return command(*args, out=Output(as_json=as_json, quiet=quiet), **kwargs)
+        out = Output(as_json=as_json, quiet=quiet)
+        with show_progress(None if quiet else out.note):
+            return command(*args, out=out, **kwargs)
 
     return wrapper
 

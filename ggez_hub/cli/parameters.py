@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 
 class Place(click.Path):
@@ -71,6 +73,20 @@ betas_option = click.option(
     help="YAML with `kind: betas`: patterns of tensor names with a beta of their own; every other "
     "tensor takes --beta. One for each adapter, or one for all.",
 )
+
+
+def region_argument(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command a region as its argument, or as `--region` as elsewhere: `region: str | None`."""
+
+    @click.argument("region", required=False)
+    @click.option("--region", "option", help="The same as the argument.")
+    @functools.wraps(command)
+    def wrapper(*args: Any, region: str | None, option: str | None, **options: Any) -> R:
+        if region is not None and option is not None:
+            raise click.UsageError("Give REGION or --region, not both.")
+        return command(*args, region=region if option is None else option, **options)
+
+    return wrapper
 
 
 def out_option(

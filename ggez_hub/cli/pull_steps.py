@@ -26,6 +26,8 @@ from ggez_hub.hardware import size_text
 from ggez_hub.hub import Hub
 from ggez_hub.merging.forms.adapter_facts import AdapterFacts
 from ggez_hub.merging.forms.runtimes import as_list, loading_call, loading_lines
+from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
@@ -91,9 +93,9 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
     what, source = "merging", resolution.base
     if source is None:
         what, source = "copying", resolution.adapters[0].source
-    with out.bytes_written(what, sum(source.weight_sizes)) as wrote:
+    with task(what, sum(source.weight_sizes), "bytes") as merging:
         owners = () if options.merge_here else owners_trusted(request.trust)
-        pulled = carry_out(planned, hub, target, wrote, owners=owners, costs=costs)
+        pulled = carry_out(planned, hub, target, merging.advance, owners=owners, costs=costs)
     if options.repo is not None:
         _push(pulled, planned, hub, options, out)
     document = _print_result(pulled, planned, hub, options, out)
@@ -122,7 +124,7 @@ def _push(pulled: Pulled, planned: PullPlan, hub: Hub, options: PullOptions, out
     if done.proposal is not None:
         out.line(f"{done.proposal.state}: {done.proposal.url}")
         return
-    sent = f"sent {len(done.changed)} files" if done.changed else "unchanged"
+    sent = f"sent {counted(len(done.changed), 'file')}" if done.changed else "unchanged"
     out.line(f"{done.repo} @ {done.revision[:12]} is {done.tag}: {sent}")
 
 

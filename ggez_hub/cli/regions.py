@@ -9,6 +9,7 @@ import click
 from ggez_hub import regions
 from ggez_hub.cli.alpha import print_alpha
 from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.parameters import region_argument
 from ggez_hub.regions import SpokenLanguage, alpha, groups
 
 # Languages below this share of the people are counted, not listed, unless official.
@@ -17,7 +18,7 @@ LISTED_NAMES = 12
 
 
 @click.command("regions")
-@click.argument("region", required=False)
+@region_argument
 @output_options
 def regions_command(region: str | None, out: Output) -> None:
     """Regions: members, languages, fallback chain.

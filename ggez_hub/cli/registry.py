@@ -9,10 +9,13 @@ import click
 
 from ggez_hub.cards import read_card
 from ggez_hub.cli.ci.workflow import answer, clone_option, keep_option, program_commit
+from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, out_option
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub_connection import connect
+from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region
 from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import build_index
@@ -24,7 +27,7 @@ allow_empty_option = click.option(
 )
 
 
-@click.group("index")
+@click.group("index", cls=Group)
 def index_command() -> None:
     """The index of accepted cards: build, publish, verify."""
 
@@ -65,7 +68,7 @@ def index_build(
     for bad in built.bad:
         out.note(f"left out: {bad.reason}")
     out.line(
-        f"{output}: {built.cards:,} cards of {built.regions:,} regions, {built.size / 1e6:.1f} MB"
+        f"{output}: {counted(built.cards, 'card')} of {counted(built.regions, 'region')}, {built.size / 1e6:.1f} MB"
     )
     out.document({"file": str(output), **asdict(built)})
 
@@ -84,8 +87,8 @@ def index_publish(cards: Path, skip_bad: bool, allow_empty: bool, hub: str, out:
         done = publish_index(cards, server, skip_bad=skip_bad, allow_empty=allow_empty)
     for bad in done.built.bad:
         out.note(f"left out: {bad.reason}")
-    what = f"{len(done.changed)} files changed" if done.changed else "unchanged"
-    out.line(f"{INDEX_REPO} @ {done.revision[:12]}: {done.built.cards:,} cards, {what}")
+    what = f"{counted(len(done.changed), 'file')} changed" if done.changed else "unchanged"
+    out.line(f"{INDEX_REPO} @ {done.revision[:12]}: {counted(done.built.cards, 'card')}, {what}")
     out.document(asdict(done))
 
 
@@ -105,16 +108,16 @@ def index_verify(hub: str, out: Output) -> None:
         out.line(f"{repo}: names no sha256s yet, so that only its repositories were looked for")
     if found.problems:
         raise GgezError(
-            f"{len(found.problems)} problems in {found.checked:,} accepted cards\n"
+            f"{counted(len(found.problems), 'problem')} in {counted(found.checked, 'accepted card')}\n"
             + "\n".join(f"  {p.card}: {p.repo} {p.problem}" for p in found.problems),
             "Correct the cards, or deprecate or yank them by their status.",
         )
-    out.line(f"{found.checked:,} accepted cards are what the hub has")
+    out.line(f"{counted(found.checked, 'accepted card is', 'accepted cards are')} what the hub has")
 
 
-@click.group("registry")
+@click.group("registry", cls=Group)
 def registry_command() -> None:
-    """For maintainers: measure a card, stale adapters."""
+    """For maintainers: measure a card; list adapters that are out of date."""
 
 
 @registry_command.command("eval")
@@ -151,8 +154,10 @@ def eval_command(
             f"{repository} is not a clone of the registry", "Give one with --repository."
         ) from error
     proposed = ProposedCard(card.as_posix(), document, None)
-    with connect(hub, quiet=True) as server, out.steps(card.name) as did:
-        found = evaluate(proposed, server, target, evaluator=evaluator, keep=keep, progress=did)
+    with connect(hub, quiet=True) as server, task(card.name) as measuring:
+        found = evaluate(
+            proposed, server, target, evaluator=evaluator, keep=keep, progress=measuring.update
+        )
     answer([found], digest_of(document), target, out)
 
 

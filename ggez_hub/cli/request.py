@@ -13,6 +13,7 @@ import click
 from ggez_hub.cli.merge_inputs import read_parts
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.parameters import BETA, SHARE, as_option, betas_option
+from ggez_hub.cli.questions import given_region
 from ggez_hub.hardware import size_text
 from ggez_hub.regions import fallback_chain, find_region, spelled_out
 from ggez_hub.registry.request import Request
@@ -38,7 +39,11 @@ index_option = click.option(
 def request_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command the options of a Request; it receives them as `request`."""
 
-    @click.option("--region", required=True, help="A country or group: th, southeast-asia, ไทย.")
+    @click.option(
+        "--region",
+        callback=given_region,
+        help="A country or group: th, southeast-asia, ไทย. Asked for on a terminal.",
+    )
     @click.option("--family", help="Such as embedding, diffusion or vlm.")
     @click.option("--base", metavar="REPO[@REVISION]", help="Another base model.")
     @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ggez_hub.cli.output import Output, figure_text
 from ggez_hub.errors import GgezError
 from ggez_hub.hub_connection import connect
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.results.verification import Verification
@@ -94,18 +95,20 @@ def print_scores(
         )
     evidence = found.evidence
     answers = sum(map(len, (*evidence.outcomes.values(), *evidence.claims.values())))
-    out.line(f"{place}: {found.figures:,} figures follow from {answers:,} answers")
+    out.line(
+        f"{place}: {counted(found.figures, 'figure follows', 'figures follow')} from {counted(answers, 'answer')}"
+    )
     if found.unproven:
         out.line(
             f"{found.unproven} rows or seeds of the card name no predictions: they cannot be checked."
         )
     if (apart := header.closed) is not None:
-        closed_part = f"closed (rotation {apart.rotation}, {apart.pictures:,} pictures): "
+        closed_part = f"closed (rotation {apart.rotation}, {counted(apart.pictures, 'picture')}): "
         count = closed_figures(apart)
         out.line(
-            f"{closed_part}{count:,} figures rest on answers that are not published until the rotation changes"
+            f"{closed_part}{counted(count, 'figure rests', 'figures rest')} on answers that are not published until the rotation changes"
             if found.closed_answers is None
-            else f"{closed_part}{count:,} figures follow from {found.closed_answers:,} answers"
+            else f"{closed_part}{counted(count, 'figure follows', 'figures follow')} from {counted(found.closed_answers, 'answer')}"
         )
     if header.parts is not None:
         out.line(f"every beta is multiplied by part, as {header.parts.name} says:")
@@ -267,7 +270,7 @@ def _baseline_lines(found: dict[str, Any]) -> Iterator[str]:
     routes = switch.get("routes")
     if routes:
         yield (
-            f"switch: {routes['to_adapter']:,} prompts went to the adapter ("
+            f"switch: {counted(routes['to_adapter'], 'prompt')} went to the adapter ("
             f"{', '.join(switch['languages'])}), {routes['to_base']:,} to the base; "
             f"{routes['misrouted']:,} to the wrong one of the two"
         )

@@ -14,6 +14,7 @@ from ggez_hub.cli.parameters import FILE, NEW_FOLDER, out_option
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.command_line import command_line
 from ggez_hub.hub_connection import connect
+from ggez_hub.progress import task
 from ggez_hub.regions import Alpha, alpha
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
     given, region = opened.recipe.alpha, opened.region
     factor = alpha(region) if given is None else Alpha.from_user(given, region)
     for grid in opened.grids:
-        with out.steps(grid.parts.name if grid.parts else "asking") as did:
+        with task(grid.parts.name if grid.parts else "asking") as asking:
             sweep(
                 grid.models,
                 opened.tasks,
@@ -57,7 +58,7 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
                 held_out=opened.held_out,
                 origin=grid.origin,
                 policy=opened.recipe.policy,
-                progress=did,
+                progress=asking.update,
             )
     print_scores(target, out)
     out.line("")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,11 +19,11 @@ from ggez_hub.cli.parameters import FILE, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.extras import require
 from ggez_hub.hub_connection import connect
+from ggez_hub.progress import show_progress, task
+from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region, spelled_out
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from ggez_hub.registry.local_merge.inputs import ModelSource
     from ggez_hub.training.loop import StepReport
     from ggez_hub.training.plan import Plan, StagePlan
@@ -71,37 +71,37 @@ def train_command(
         # Of several processes one prints.
         out = Output(quiet=True)
     with (
+        show_progress(None if out.quiet else out.note),
         base_of(spec, recipe.parent, hub, quiet=out.quiet) as base,
-        out.progress("steps") as progress,
+        ExitStack() as opened,
     ):
         done = train(
             Job(spec, recipe.parent, base),
             target,
             on_start=partial(_print_start, spec, out=out),
-            on_step=_Bars(progress).did,
+            on_step=_StageProgress(opened).update,
         )
     _print_trained(done, out)
 
 
-class _Bars:
-    """A progress bar for each stage, with loss and time to go."""
+class _StageProgress:
+    """A task for each stage, named with its losses; before the first one the examples are read."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._bar = progress.add_task("reading", total=None)
+    def __init__(self, opened: ExitStack) -> None:
+        self._opened = opened
+        self._task = opened.enter_context(task("reading the examples"))
         self._stage: str | None = None
         self._validation = ""
 
-    def did(self, stage: str, report: StepReport) -> None:
+    def update(self, stage: str, report: StepReport) -> None:
         if stage != self._stage:
-            self._validation = ""
-            self._progress.remove_task(self._bar)
-            self._bar = self._progress.add_task(stage, total=report.steps, completed=report.step)
-            self._stage = stage
+            self._opened.close()
+            self._task = self._opened.enter_context(task(stage))
+            self._stage, self._validation = stage, ""
         if report.validation is not None:
             self._validation = f", validation {report.validation:.4g}"
-        said = f"{stage}, loss {report.loss:.4g}{self._validation}"
-        self._progress.update(self._bar, description=said, completed=report.step)
+        what = f"{stage}, loss {report.loss:.4g}{self._validation}"
+        self._task.update(report.step, report.steps, what)
 
 
 @contextmanager
@@ -146,9 +146,8 @@ def _print_trained(done: TrainedFolder, out: Output) -> None:
     record = done.record
     losses = record["losses"]
     out.line(
-        f"{done.out}: {record['trained_parameters']:,} parameters, {record['steps']:,} steps, "
-        f"{record['examples']:,} examples"
-        + (f", loss {losses[0][1]:.4g} to {losses[-1][1]:.4g}" if losses else "")
+        f"{done.out}: {counted(record['trained_parameters'], 'parameter')}, {counted(record['steps'], 'step')}, "
+        f"{counted(record['examples'], 'example')}" + _losses(losses)
     )
     if record["unused"]:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in record["unused"].items())
@@ -162,6 +161,17 @@ def _print_trained(done: TrainedFolder, out: Output) -> None:
     out.line(f"  ggez-hub card measure RESULTS {folder}")
     out.line(f"  ggez-hub publish {folder} --repo ORG/NAME")
     out.document({"out": str(done.out), **record})
+
+
+def _losses(losses: Sequence[tuple[int, float]]) -> str:
+    """The first and the last mean loss, each with the number of steps that it is the mean of."""
+    if len(losses) < 2:
+        return "".join(f", loss {loss:.4g}" for _, loss in losses)
+    (first, begun), (last_but_one, _), (last, ended) = losses[0], losses[-2], losses[-1]
+    return (
+        f", loss {begun:.4g} (mean of the first {counted(first, 'step')}) "
+        f"to {ended:.4g} (of the last {last - last_but_one:,})"
+    )
 
 
 def _print_plan(recipe: TrainRecipe, plan: Plan, out: Output) -> None:
@@ -193,7 +203,7 @@ def _work(recipe: TrainRecipe, plan: Plan) -> Iterator[str]:
     yield spelled_out(find_region(recipe.region))
     # Modules of an adapter are added to the base's parameters.
     total = plan.parameters + (plan.trained_parameters if plan.modules else 0)
-    where = f" on {plan.modules:,} modules" if plan.modules else ""
+    where = f" on {counted(plan.modules, 'module')}" if plan.modules else ""
     yield f"{plan.base}: {plan.family}, method {plan.method}"
     share = plan.trained_parameters / total
     yield f"trained: {plan.trained_parameters:,} parameters{where}, {share:.2%} of {total:,}"
@@ -229,15 +239,15 @@ def _room(plan: Plan) -> Iterator[str]:
 def _stage(stage: StagePlan, plan: Plan) -> str:
     if stage.examples is None:
         return f"steps {stage.steps or 'unknown'}: {stage.problem}"
-    examples = f"{stage.examples:,} examples"
+    examples = counted(stage.examples, "example")
     if stage.rows != stage.examples:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in stage.unused.items())
-        examples += f" of {stage.rows:,} rows (not used: {reasons})"
+        examples += f" of {counted(stage.rows or 0, 'row')} (not used: {reasons})"
     if stage.held_out:
         examples += f", {stage.held_out:,} of them held out"
     if stage.steps is None:
         return f"{examples}: {stage.problem}"
-    return f"{examples}, {stage.steps:,} steps of {plan.batch_size}"
+    return f"{examples}, {counted(stage.steps, 'step')} of {plan.batch_size}"
 
 
 def _gb(count: int | None) -> str:

@@ -14,6 +14,7 @@ from ggez_hub.cli.scores import print_scores
 from ggez_hub.command_line import command_line
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub_connection import connect
+from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import LOCK_NAME
 from ggez_hub.registry.lock import locks_in
 
@@ -108,7 +109,7 @@ def _verify_locks(locks: Sequence[Path], out: Output) -> None:
         what = "its lock says" if len(locks) == 1 else f"{names} say"
         raise GgezError(f"{folder} is not what {what}:\n  " + "\n  ".join(found), fix)
     many = "locks say" if len(locks) > 1 else "lock says"
-    out.line(f"{folder}: {count} files are what the {many}")
+    out.line(f"{folder}: {counted(count, 'file is', 'files are')} what the {many}")
 
 
 def _verified(file: Path) -> tuple[Lock | MergeLock, list[str], str]:

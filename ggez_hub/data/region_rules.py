@@ -31,6 +31,7 @@ from ggez_hub.data.spec import (
 )
 from ggez_hub.data.tally import Tally
 from ggez_hub.errors import UsageProblem
+from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region, known_region
 from ggez_hub.regions.cldr import supplement
 from ggez_hub.regions.names import language_name, territory_name
@@ -94,7 +95,7 @@ class RuleCombination:
         elif self.needed == total:
             reason = reasons[-1]
         else:
-            reason = f"fewer than {self.needed} of {total} rules hold"
+            reason = f"fewer than {self.needed} of {counted(total, 'rule holds', 'rules hold')}"
         return (False if held + undecided < self.needed else None), reason, held
 
 

@@ -27,6 +27,7 @@ from ggez_hub.data.tally import (
     Tally,
 )
 from ggez_hub.digests import digest_json
+from ggez_hub.quantities import counted
 from ggez_hub.regions.text_language import GROUP
 
 KIND = "filter-report"
@@ -237,11 +238,13 @@ def warnings_of(spec: FilterSpec, tally: Tally) -> list[str]:
         found.append(GROUP_NOTE)
     if missing := tally.extra[WITHOUT_PICTURE]:
         found.append(
-            f"{missing} of {tally.extra[HELD_OUT]} held-out examples have no picture that could be "
-            "read: only their text is protected."
+            f"{missing} of {counted(tally.extra[HELD_OUT], 'held-out example')}: no picture could be read; "
+            "only their text is protected."
         )
     if lost := tally.extra[UNREADABLE]:
-        found.append(f"{lost} held-out examples could not be read and are not protected.")
+        found.append(
+            f"Not protected, since they could not be read: {counted(lost, 'held-out example')}."
+        )
     if crowded := tally.extra[CROWDED]:
         found.append(
             f"{crowded} examples share a key with more earlier ones than are compared: of texts of "

@@ -12,6 +12,7 @@ import yaml
 from ggez_hub.data.report import dropped
 from ggez_hub.data.tally import DIMENSIONS, REST
 from ggez_hub.evaluation.report.trade_off import BASE, CHOSEN, LINE, picture_files, saved_figure
+from ggez_hub.quantities import counted
 
 
 def markdown(document: dict[str, Any]) -> str:
@@ -31,8 +32,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n"
     yield f"# Data for {document['region']}, filtered\n"
     yield (
-        f"{counts['seen']:,} examples seen, {counts['kept']:,} kept, "
-        f"{counts['translated']:,} translations added. Spec `{document['spec_digest'][:16]}`.\n"
+        f"{counted(counts['seen'], 'example')} seen, {counts['kept']:,} kept, "
+        f"{counted(counts['translated'], 'translation')} added. Spec `{document['spec_digest'][:16]}`.\n"
     )
     yield "![What was kept, and why not](report.png)\n"
     if document["warnings"]:
@@ -73,7 +74,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     held = document["held_out"]
     if any(held.values()):
         yield (
-            f"Held out: {held['examples']:,} examples, {held['without_picture']:,} of them by their "
+            f"Held out: {counted(held['examples'], 'example')}, {held['without_picture']:,} of them by their "
             f"text alone; {held['unreadable']:,} could not be read.\n"
         )
     yield "## Samples\n"
@@ -90,7 +91,7 @@ def _reward(reward: dict[str, Any] | str) -> str:
     agreed = (
         f"agreement with people {agreement}"
         if isinstance(agreement, str)
-        else f"agrees with people on {agreement['agreement']:.1f} % of {agreement['n']} pairs "
+        else f"agrees with people on {agreement['agreement']:.1f} % of {counted(agreement['n'], 'pair')} "
         f"[{agreement['low']:.1f}, {agreement['high']:.1f}]"
     )
     return f"{reward['scorer']} {reward['comparison']} {reward['threshold']:g} ({agreed})"
@@ -128,9 +129,11 @@ PANELS = ("language", "country", "format")
 def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
     """Write `stem`.png and `stem`.svg and return their paths."""
     counts = document["counts"]
-    title = f"{counts['kept']:,} of {counts['seen']:,} examples kept for {document['region']}"
+    title = (
+        f"{counts['kept']:,} of {counted(counts['seen'], 'example')} kept for {document['region']}"
+    )
     if counts["translated"]:
-        title += f", {counts['translated']:,} translations"
+        title += f", {counted(counts['translated'], 'translation')}"
     # A dollar in the name of a column is not mathematics.
     style = {"text.parse_math": False}
     with saved_figure(stem, title, (11, 6.4), 140, "data", **style) as figure:

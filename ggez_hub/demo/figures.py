@@ -21,6 +21,7 @@ from ggez_hub.evaluation.sweep.run import Progress
 from ggez_hub.families import get_family
 from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.intervals import Interval
+from ggez_hub.quantities import counted
 from ggez_hub.regions import Alpha, Region
 
 
@@ -159,7 +160,7 @@ def _languages(found: DemoAnswers) -> str:
 
     tags = sorted({r.language for r in found.records.values() if r.side == "regional"})
     if len(tags) > 1:
-        return f"regional ({len(tags)} languages)"
+        return f"regional ({counted(len(tags), 'language')})"
     return str(Locale.parse(tags[0], sep="-").get_display_name("en"))
 
 

@@ -27,6 +27,7 @@ from ggez_hub.families.weight_files import (
     require_variant,
     variant_of,
 )
+from ggez_hub.quantities import counted
 from ggez_hub.safetensors_header import read_header
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def _one(component: Path, sets: Sequence[WeightSet], variant: str | None) -> Wei
     found = weight_files.of_variant(component, sets, variant)
     if len(found) > 1:
         raise GgezError(
-            f"{component} holds the same weights {len(found)} times: "
+            f"{component} holds the same weights {counted(len(found), 'time')}: "
             + ", ".join(sorted(one.name for one in found)),
             "Which one is loaded depends on the library. Keep one of them.",
         )

@@ -5,7 +5,6 @@ No code of the repository, no pickle, nothing made up: what the folder lacks is 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,8 +45,7 @@ def open_model(
         "output_loading_info": True,
     }
     loader = getattr(transformers, auto)
-    if not sys.stderr.isatty():
-        transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     try:
         if state is None:
             model, report = loader.from_pretrained(folder, use_safetensors=True, **options)

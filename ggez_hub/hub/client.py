@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ggez_hub.errors import GgezError
 from ggez_hub.hub.answers import Answers, NotInCache
 from ggez_hub.hub.cache import ChangedFile, check_file, check_inside, remove, remove_leftovers
-from ggez_hub.hub.guard import guard_client, limited_progress
+from ggez_hub.hub.guard import counting_bar, guard_client
 from ggez_hub.hub.repository_files import HubFile, RepoAtCommit, check_listing, readable_answer
+from ggez_hub.progress import task
 from ggez_hub.retry import with_retries
 
 if TYPE_CHECKING:
@@ -311,12 +312,17 @@ class Hub:
         if self.offline:
             self._require_cached(repo, revision, wanted, repo_type)
         remove_leftovers(repo, repo_type)
-        with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
-            paths = list(
-                pool.map(
-                    lambda f: self._download(repo, revision, f.path, repo_type, f.size), wanted
-                )
-            )
+        missing = self.missing_bytes(repo, revision, wanted, repo_type)
+        with (
+            task(f"fetching {repo}", missing, "bytes") as fetching,
+            ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool,
+        ):
+
+            def download(file: HubFile) -> Path:
+                received = fetching.advance
+                return self._download(repo, revision, file.path, repo_type, file.size, received)
+
+            paths = list(pool.map(download, wanted))
         for file, path in zip(wanted, paths, strict=True):
             check_file(path, file, where=f"{repo}@{revision[:12]}")
         return paths[0].parents[wanted[0].path.count("/")]
@@ -327,9 +333,13 @@ class Hub:
             if found := self._cached(repo, revision, path):
                 remove(Path(found))
 
-    def missing_bytes(self, repo: str, revision: str, files: Iterable[HubFile]) -> int:
+    def missing_bytes(
+        self, repo: str, revision: str, files: Iterable[HubFile], repo_type: str = "model"
+    ) -> int:
         """Bytes of `files` that are not in the user's cache yet."""
-        return sum(file.size for file in files if not self._cached(repo, revision, file.path))
+        return sum(
+            file.size for file in files if not self._cached(repo, revision, file.path, repo_type)
+        )
 
     def _require_cached(
         self, repo: str, revision: str, files: Iterable[HubFile], repo_type: str
@@ -345,7 +355,15 @@ class Hub:
         found = try_to_load_from_cache(repo, path, revision=revision, repo_type=repo_type)
         return found if isinstance(found, str) else None
 
-    def _download(self, repo: str, revision: str, path: str, repo_type: str, nbytes: int) -> Path:
+    def _download(
+        self,
+        repo: str,
+        revision: str,
+        path: str,
+        repo_type: str,
+        nbytes: int,
+        received: Callable[[int], None] = lambda _: None,
+    ) -> Path:
         """The path in the cache of a file of at most `nbytes` bytes; raises NoAccess if gated."""
         from huggingface_hub.errors import GatedRepoError
 
@@ -362,7 +380,7 @@ class Hub:
                 path,
                 revision=revision,
                 repo_type=repo_type,
-                tqdm_class=limited_progress(nbytes),
+                tqdm_class=counting_bar(nbytes, received),
             )
 
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
@@ -48,26 +48,42 @@ def guard_client() -> None:
     set_client_factory(guarded)
 
 
-def limited_progress(nbytes: int) -> type[tqdm]:
-    """A progress bar for the client, which updates it with every piece before it is written.
+def counting_bar(nbytes: int, received: Callable[[int], None]) -> type[tqdm]:
+    """A progress bar for the client that draws nothing: `received` is called with bytes.
 
-    It raises GgezError as soon as there are more than `nbytes` bytes.
+    The client updates it with every piece before the piece is written. It raises GgezError as soon
+    as there are more than `nbytes` bytes.
     """
     from huggingface_hub.utils import tqdm
 
-    class LimitedProgress(tqdm):
-        received = 0
+    class CountingBar(tqdm):
+        written = sent = 0
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})  # type: ignore[no-untyped-call]
 
         def update(self, n: float | None = 1) -> bool | None:
-            self.received += int(n or 0)
-            if self.received > nbytes + SLACK_BYTES:
-                raise GgezError(
-                    f"the hub sends more than the {nbytes:,} bytes that were recorded of a file",
-                    "Nothing of it was kept. Run it again; if it stays, do not use this hub.",
-                )
-            return super().update(n)
+            self.written += int(n or 0)
+            check(self.written)
+            received(int(n or 0))
+            return None
 
-    return LimitedProgress
+        # With these two the client counts what Xet transfers here, and not by a second bar.
+        def update_transfer(self, n: float) -> None:
+            self.sent += int(n)
+            check(self.sent)
+
+        def set_transfer_postfix_str(self, text: str, *, refresh: bool) -> None:
+            """The speed, which is not shown."""
+
+    def check(count: int) -> None:
+        if count > nbytes + SLACK_BYTES:
+            raise GgezError(
+                f"the hub sends more than the {nbytes:,} bytes that were recorded of a file",
+                "Nothing of it was kept. Run it again; if it stays, do not use this hub.",
+            )
+
+    return CountingBar
 
 
 def _is_held(request: httpx2.Request) -> bool:

@@ -31,6 +31,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from ggez_hub.errors import MissingExtra, UsageProblem
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.quantities import counted
 
 MOST_PARTS = 500
 LONGEST_PATTERN = 1000
@@ -109,13 +110,13 @@ class BetasByPart(FrozenModel, strict=False):
             where = f"parts.{number}.tensors: {part.tensors!r}"
             if not found:
                 raise UsageProblem(
-                    f"{where} finds none of the base's {len(names)} tensors",
+                    f"{where} finds none of the base's {counted(len(names), 'tensor')}",
                     f"They are called {_some(ordered)}.",
                 )
             new = [name for name in found if name not in taken]
             if not new:
                 raise UsageProblem(
-                    f"{where} decides nothing: earlier parts take all {len(found)} tensors that it "
+                    f"{where} decides nothing: earlier parts take all {counted(len(found), 'tensor')} that it "
                     "finds",
                     "The first match wins: move it up, or remove it.",
                 )

@@ -17,6 +17,7 @@ from ggez_hub.merging.deltas import WeightIndex, WrongBase
 from ggez_hub.merging.methods import NAME, require_method
 from ggez_hub.merging.side_files import check_space, copy_file, copy_side_files
 from ggez_hub.output_lock import lock_output
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     import torch
@@ -121,7 +122,7 @@ def require_tensors(betas: Collection[str], names: Collection[str]) -> None:
     """Raise WrongBase unless the base has every tensor that a beta is given for."""
     if unknown := sorted(name for name in betas if name not in names):
         raise WrongBase(
-            f"there are betas for {len(unknown)} tensors that the base does not have, such as "
+            f"there are betas for {counted(len(unknown), 'tensor')} that the base does not have, such as "
             f"{unknown[0]!r}",
             "They were made for another base.",
         )
@@ -159,7 +160,9 @@ class MergedTensors:
         GgezError as the merge would, and UsageProblem for another number of betas.
         """
         if len(betas) != len(self._deltas):
-            raise UsageProblem(f"{len(betas)} betas cannot weigh {len(self._deltas)} adapters")
+            raise UsageProblem(
+                f"{counted(len(betas), 'beta')} cannot weigh {counted(len(self._deltas), 'adapter')}"
+            )
         own = [beta if self._parts is None else self._parts.beta_of(name, beta) for beta in betas]
         # As in a merge, an adapter with the beta 0 is not even read.
         active = [

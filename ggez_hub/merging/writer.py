@@ -15,6 +15,7 @@ from pydantic import PrivateAttr
 
 from ggez_hub.errors import GgezError
 from ggez_hub.merging.deltas import WeightIndex
+from ggez_hub.quantities import counted
 
 TORCH_DTYPE = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8,
@@ -99,7 +100,9 @@ class MirrorWriter:
         """Close the files; raises GgezError if a tensor is missing, OSError as above."""
         if self._missing:
             some = ", ".join(sorted(self._missing)[:3])
-            raise GgezError(f"{len(self._missing)} tensors were not written: {some}")
+            raise GgezError(
+                f"{counted(len(self._missing), 'tensor was', 'tensors were')} not written: {some}"
+            )
         self._wait(0)
         self._flusher.finish()
         self.close()

@@ -18,6 +18,7 @@ from ggez_hub.parity.intervals import (
 from ggez_hub.parity.moments import OTHERS, Moments
 from ggez_hub.parity.policy import DEFAULT_SHARE
 from ggez_hub.parity.score_intervals import NORMAL
+from ggez_hub.quantities import counted
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,10 @@ class Needed:
     for_no_loss: int | None
 
     def __str__(self) -> str:
-        estimated = NOT_FEASIBLE if self.for_estimate is None else f"{self.for_estimate:,} pictures"
-        none = NOT_FEASIBLE if self.for_no_loss is None else f"{self.for_no_loss:,} pictures"
+        estimated = (
+            NOT_FEASIBLE if self.for_estimate is None else counted(self.for_estimate, "picture")
+        )
+        none = NOT_FEASIBLE if self.for_no_loss is None else counted(self.for_no_loss, "picture")
         return f"{estimated} for the estimated loss of {100 * self.loss:.1f} %, {none} if nothing is lost"
 
 

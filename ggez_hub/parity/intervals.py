@@ -26,6 +26,7 @@ from ggez_hub.parity.score_intervals import (
     sum_limits,
     t_quantile,
 )
+from ggez_hub.quantities import counted
 
 LEVEL = 0.95
 # With fewer pictures than this, a figure that rests on very few of them is not decided.
@@ -261,8 +262,8 @@ def _sparse(figures: Sequence[Share | Change], pictures: int) -> str | None:
     if not np.any(found):
         return None
     if any(isinstance(figure, Change) for figure in figures):
-        return f"the answers to {float(rests_on):.3g} of {pictures} pictures changed"
-    return f"over {pictures} pictures all but {float(rests_on):.3g} answers are right, or wrong"
+        return f"the answers to {float(rests_on):.3g} of {counted(pictures, 'picture')} changed"
+    return f"over {counted(pictures, 'picture')} all but {float(rests_on):.3g} answers are right, or wrong"
 
 
 def is_sparse(figures: Sequence[Share | Change], pictures: int) -> tuple[NDArray[np.bool_], Floats]:

@@ -17,6 +17,7 @@ from ggez_hub.parity.effects import Effects, effects
 from ggez_hub.parity.intervals import estimate_grp
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, Floats, Moments
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
+from ggez_hub.quantities import counted
 
 # The curve on a split, seen for a region; raises NoCurve.
 CurveOn: TypeAlias = Callable[[Split], ParityCurve]
@@ -112,7 +113,7 @@ class PolicyOutcome:
         few = ", few" if self.choice.pictures < FEW_PICTURES else ""
         return (
             f"; chosen in {100 * own:.0f} % of redraws of validation "
-            f"({self.choice.pictures:,} pictures{few})"
+            f"({counted(self.choice.pictures, 'picture')}{few})"
         )
 
 

@@ -20,6 +20,7 @@ from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.grp import grp
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 from ggez_hub.parity.score_intervals import t_quantile
+from ggez_hub.quantities import counted
 
 # With fewer seeds there is no interval over them.
 FEWEST = 5
@@ -106,11 +107,11 @@ class SeedSummary:
         if over is None:
             return [
                 *(self._line(seed) for seed in self.seeds),
-                f"{len(self.seeds)} seeds: an interval over seeds needs {FEWEST}",
+                f"{counted(len(self.seeds), 'seed')}: an interval over seeds needs {FEWEST}",
             ]
         parts = ", ".join(WORDS[name].format(figure.shown(name)) for name, figure in over.items())
         return [
-            f"{len(self.seeds)} seeds at beta {self.beta:g}: {parts}; means with 95 % intervals over "
+            f"{counted(len(self.seeds), 'seed')} at beta {self.beta:g}: {parts}; means with 95 % intervals over "
             f"seeds, sd of GRP {over['grp'].sd:.2f} ({self.split})"
         ]
 

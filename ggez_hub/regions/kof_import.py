@@ -12,6 +12,7 @@ from typing import Any
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import MissingExtra, UsageProblem
+from ggez_hub.quantities import counted
 from ggez_hub.regions.catalogue import catalogue
 from ggez_hub.regions.kof import SHIPPED_RELEASE, Release, find_release, user_folder
 
@@ -111,7 +112,9 @@ def read_table(path: Path) -> Table:
         if not any(str(cell).strip() for cell in cells):
             continue
         if len(cells) != len(columns):
-            raise UsageProblem(f"{where}: {len(cells)} cells under {len(columns)} columns")
+            raise UsageProblem(
+                f"{where}: {counted(len(cells), 'cell')} under {counted(len(columns), 'column')}"
+            )
         row = dict(zip(columns, cells, strict=True))
         code, text = (str(row[name]).strip() for name in ("code", "year"))
         if not re.fullmatch(r"(19|20)\d\d", text):

@@ -10,6 +10,7 @@ from ggez_hub.families import Family, Read, UnknownLayout
 from ggez_hub.merging.adapters import task_vector
 from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.merging.adapters.peft_folder import WEIGHTS
+from ggez_hub.quantities import counted
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.result_forms import FORMS, AsIsForm, ResultForm, get_form
 
@@ -66,7 +67,7 @@ def _lora_listed(paths: Collection[str], family: Family, read: Read) -> tuple[st
         return peft
     files = [path for path in paths if path.endswith(".safetensors")]
     if len(files) != 1:
-        raise UnknownLayout(f"it has {len(files)} safetensors files and no {CONFIG}")
+        raise UnknownLayout(f"it has {counted(len(files), 'safetensors file')} and no {CONFIG}")
     return tuple(files)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from ggez_hub.errors import UsageProblem
 from ggez_hub.http_address import NAME
 from ggez_hub.parity.policy import Policy
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.merging.betas_by_part import BetasByPart
@@ -88,7 +89,7 @@ class Request:
             return (self.beta,) * count
         if len(self.beta) != count:
             raise UsageProblem(
-                f"{count} adapters and {len(self.beta)} betas",
+                f"{counted(count, 'adapter')} and {counted(len(self.beta), 'beta')}",
                 "Give one --beta for each --adapter, or one for all.",
             )
         return self.beta
@@ -96,7 +97,7 @@ class Request:
     def parts_for(self, count: int) -> tuple[BetasByPart | None, ...]:
         if len(self.parts) not in {0, 1, count}:
             raise UsageProblem(
-                f"{count} adapters and {len(self.parts)} files of betas by part",
+                f"{counted(count, 'adapter')} and {counted(len(self.parts), 'file of betas', 'files of betas')} by part",
                 "Give one --betas for each --adapter, or one for all.",
             )
         return self.parts if len(self.parts) == count else (self.parts or (None,)) * count

@@ -16,6 +16,7 @@ from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BetasByPart, Part
 from ggez_hub.plugins import PluginRecord
+from ggez_hub.quantities import counted
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 Beta = Annotated[float, Field(ge=0)]
@@ -55,7 +56,7 @@ class ResolvedParts(FrozenModel, strict=False):
         yield from map(str, self.parts)
         low, high = min(self.betas.values()), max(self.betas.values())
         span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        yield f"{len(self.betas)} tensors at {span}"
+        yield f"{counted(len(self.betas), 'tensor')} at {span}"
 
 
 def decisive_beta(beta: float | None, parts: ResolvedParts | None) -> Any:

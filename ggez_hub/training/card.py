@@ -15,6 +15,7 @@ from ggez_hub.cards.schema import SCHEMA_VERSION, DataFilter
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.evaluation.models.backend import ENGINE, library_versions
 from ggez_hub.families import FAMILIES
+from ggez_hub.quantities import counted
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.contribution.adapter_files import files_on_disk
 from ggez_hub.registry.contribution.card_draft import adapts_of
@@ -234,11 +235,11 @@ def _prose(run: FinishedRun, card: AdapterCard) -> str:
     paragraphs = [
         f"# {recipe.title or summary or 'An adapter'}",
         summary or "",
-        f"Trained by ggez-hub on {run.examples:,} examples: {progress.step:,} steps of "
-        f"{recipe.batch_size}, {run.trained:,} parameters.",
+        f"Trained by ggez-hub on {counted(run.examples, 'example')}: {counted(progress.step, 'step')} of "
+        f"{recipe.batch_size}, {counted(run.trained, 'parameter')}.",
     ]
     paragraphs += [
-        f"Before that ({stage.name}): {stage.steps:,} steps on {stage.examples:,} examples."
+        f"Before that ({stage.name}): {counted(stage.steps, 'step')} on {counted(stage.examples, 'example')}."
         for stage in run.stages[:-1]
     ]
     if run.unused:

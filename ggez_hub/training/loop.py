@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
 
 STATE, BEST = "state.safetensors", "best.safetensors"
+# How often a stage records its mean loss, whatever its length and its checkpoints.
+RECORDED_LOSSES = 20
 # Parts of the key of a generator: what is random in a step, and what in a validation.
 STEP, VALIDATION = 0, 1
 # What `accelerate launch` sets for each way to shard a model.
@@ -109,7 +111,7 @@ class StageLoop:
             self.on_step(StepReport(progress.step, self.steps, loss, rate, validation))
             done = last or self._stops_early(progress)
             due = done or progress.step % recipe.checkpoint_every == 0
-            if due:
+            if done or progress.step % math.ceil(self.steps / RECORDED_LOSSES) == 0:
                 progress.record_loss()
             if (due or leave) and accelerator.is_main_process:
                 checkpoint.save(self.folder / STATE, module, optimiser, progress)

@@ -167,10 +167,15 @@ class TrainRecipe(FrozenModel):
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, values: Any) -> Any:
-        """Fill in the family's defaults for the method; nested keys one by one."""
-        if not isinstance(values, dict) or values.get("method") not in cls.DEFAULTS:
+        """Fill in the family's defaults for the method; nested keys one by one.
+
+        Without a method those of any: that the method is missing is the only thing to report.
+        """
+        if not (isinstance(values, dict) and cls.DEFAULTS):
             return values
-        filled = _filled(values, cls.DEFAULTS[values["method"]])
+        method = values.get("method")
+        known = method if isinstance(method, str) and method in cls.DEFAULTS else "lora"
+        filled = _filled(values, cls.DEFAULTS.get(known, {}))
         most = filled.get("batch_size")
         if "micro_batch" in filled and "micro_batch" not in values and isinstance(most, int):
             # The default must not exceed a small batch that the recipe asks for.

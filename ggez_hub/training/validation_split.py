@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggez_hub.quantities import counted
 from ggez_hub.recipe_file import BadRecipe
 from ggez_hub.training.batches import BatchOrder
 from ggez_hub.training.job import Job
@@ -64,7 +65,7 @@ def stage_tables(
         unused = count_rows(job, stage).unused
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in unused.items())
         raise BadRecipe(
-            f"{stage.key}: has {len(rows)} examples that {recipe.family} can be trained on, and a "
+            f"{stage.key}: has {counted(len(rows), 'example')} that {recipe.family} can be trained on, and a "
             f"batch takes {recipe.batch_size}{f' (not used: {reasons})' if reasons else ''}",
             "Take more data, or a smaller batch_size.",
         )
@@ -72,7 +73,7 @@ def stage_tables(
     least = 2 if job.backend.contrastive else 1
     if held_out is not None and len(held_out) < least:
         raise BadRecipe(
-            f"validation: has {len(held_out)} examples, and its loss takes {least}",
+            f"validation: has {counted(len(held_out), 'example')}, and its loss takes {least}",
             "Take more data, or a larger share.",
         )
     return rows, held_out
@@ -108,7 +109,7 @@ def _check_disjoint(rows: datasets.Dataset, held_out: datasets.Dataset) -> None:
     both = [row["id"] for row in held_out if _content(row) in trained]
     if both:
         raise BadRecipe(
-            f"validation: {len(both)} of its {len(held_out)} examples are trained on too, "
+            f"validation: {len(both)} of its {counted(len(held_out), 'example')} are trained on too, "
             f"{both[0]} first",
             "Take other data, or a share of the recipe's own: validation: {share: 0.01}.",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from click.testing import CliRunner
 
@@ -35,3 +36,14 @@ def test_the_schema_is_json_schema():
     schema = json.loads(result.stdout)
     assert schema["additionalProperties"] is False
     assert {"region", "base", "curve", "files"} <= set(schema["required"])
+
+
+def test_scores_that_look_like_shares_get_a_hint(tmp_path):
+    good = (ASSETS / "embedding" / "th" / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "README.md").write_text(re.sub(r"(\bscore: )[0-9.]+", r"\g<1>0.6", good))
+    result = CliRunner().invoke(cli, ["card", "validate", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "hint: " in result.stderr
+    assert "no score of the curve is above 1: are they shares?" in result.stderr
+    as_it_is = CliRunner().invoke(cli, ["card", "validate", str(ASSETS / "embedding" / "th")])
+    assert "hint" not in as_it_is.stderr

@@ -183,7 +183,7 @@ def test_what_did_not_move_keeps_its_answers(base, text_lora, both_lora):
 
 def test_as_many_betas_as_adapters(base, text_lora):
     live = LiveWeights(StoredModel(base, (text_lora,), FAMILY), embedding_state(base))
-    with pytest.raises(UsageProblem, match="2 betas cannot weigh 1 adapters"):
+    with pytest.raises(UsageProblem, match="2 betas cannot weigh 1 adapter"):
         live.set_betas([0.5, 0.5])
 
 

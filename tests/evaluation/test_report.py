@@ -290,6 +290,27 @@ def test_a_browser_draws_it(thai, tmp_path):
 
 
 @needs_browser
+def test_on_a_phone_text_is_as_large_as_elsewhere(thai, tmp_path):
+    """A chart has as many units as it is pixels wide: nothing is scaled down."""
+    frame = tmp_path / "phone.html"
+    script = (
+        "const box = document.querySelector('iframe'); box.onload = () => { const page = "
+        "box.contentDocument; document.title = [...page.querySelectorAll('svg')].map(s => "
+        "s.viewBox.baseVal.width / s.getBoundingClientRect().width).join(' ') + ' of ' + "
+        "page.documentElement.scrollWidth; };"
+    )
+    page = json.dumps(thai.read_text()).replace("</", "<\\/")
+    frame.write_text(
+        "<iframe style='width: 360px; height: 20000px; border: 0'></iframe>"
+        f"<script>{script} box.srcdoc = {page};</script>"
+    )
+    seen, _ = rendered(frame, tmp_path)
+    scales, width = re.search(r"<title>([0-9. ]+) of ([0-9]+)</title>", seen).groups()
+    assert [float(scale) for scale in scales.split()] == pytest.approx([1, 1, 1], abs=0.01)
+    assert int(width) == 360
+
+
+@needs_browser
 def test_the_slider_moves_the_choice(thai, tmp_path):
     seen, _ = rendered(thai, tmp_path, "#alpha=0.9")
     assert "alpha 0.900: beta 0.5 is chosen, and for every alpha from 0.700 to 0.912." in seen

@@ -50,11 +50,11 @@ def test_tasks_of_one_file_share_defaults_and_win_over_them(tmp_path):
     ("changes", "line"),
     [
         ({"sede": 1}, "sede: is not a known key; remove it"),
-        ({"seed": "1"}, "seed: input should be a valid integer"),
+        ({"seed": "1"}, "seed: should be a whole number"),
         ({"language": False}, "language: should be text; put it in quotes"),
         ({"dataset": {"repo": "a/b"}}, "dataset.revision: is missing; add it"),
         ({"question": "What is this?"}, "question is for choice_4"),
-        ({"metric": "f1"}, "metric: input should be 'text_to_image_r1'"),
+        ({"metric": "f1"}, "metric: should be text_to_image_r1"),
         ({"regions": []}, "regions must name at least one region"),
         ({"side": "global"}, "regions must name at least one region"),
         ({"splits": {"test": "../x"}}, "splits.test: must be a relative path"),

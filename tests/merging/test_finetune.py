@@ -63,7 +63,7 @@ def edit(name, value):
 @pytest.mark.parametrize(
     ("change", "kind", "named"),
     [
-        (lambda s: s.pop("ln_final.bias"), WrongBase, "lacks 1 tensors: 'ln_final.bias'"),
+        (lambda s: s.pop("ln_final.bias"), WrongBase, "lacks 1 tensor: 'ln_final.bias'"),
         (edit("extra.weight", torch.ones(2)), WrongBase, "'extra.weight'"),
         (edit("ln_final.bias", torch.ones(49)), WrongBase, r"\(49,\)"),
         (edit("text.position_ids", lambda t: t + 1), BadAdapter, "text.position_ids"),

@@ -207,7 +207,7 @@ def test_parts_that_are_all_zero_leave_every_file_alone(models, tmp_path):
 
 def test_a_beta_for_a_tensor_that_the_base_lacks_is_refused(models, tmp_path):
     base, lora, _ = models["embedding"]
-    with pytest.raises(WrongBase, match=r"1 tensors.*'visual\.nothing'"):
+    with pytest.raises(WrongBase, match=r"1 tensor.*'visual\.nothing'"):
         merge(
             base,
             [Adapter(lora, 1.0, {"visual.nothing": 0.5})],

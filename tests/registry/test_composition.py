@@ -85,7 +85,7 @@ def test_overlapping_regions_are_refused(hub, tmp_path):
     ("arguments", "code", "words"),
     [
         (("--adapter", TH, "--adapter", TH), 2, "asked for twice"),
-        (("--adapter", TH, "--beta", "0.1", "--beta", "0.2"), 2, "1 adapters and 2 betas"),
+        (("--adapter", TH, "--beta", "0.1", "--beta", "0.2"), 2, "1 adapter and 2 betas"),
         (("--adapter", TH, "--adapter", JP, "--as", "peft"), 2, "takes one adapter"),
         (("--adapter", "ggez-world/clip-emoji"), 1, "no `ggez:` block"),
         (("--adapter", "nobody/nothing"), 1, "does not exist"),

@@ -223,8 +223,8 @@ class TestRecipe:
     @pytest.mark.parametrize(
         ("old", "new", "named"),
         [
-            ("beta: 0.25", "beta: -1", "line 9: adapters.1.beta: input should be greater"),
-            ("beta: 0.25", "beta: .inf", "adapters.1.beta: input should be a finite number"),
+            ("beta: 0.25", "beta: -1", "line 9: adapters.1.beta: should be greater"),
+            ("beta: 0.25", "beta: .inf", "adapters.1.beta: should be a finite number"),
             ("    beta: 0.25\n", "", "line 8: adapters.1.beta: is missing; add it"),
             ("method: ties", "method: slerp", "line 10: method: must be one of ggez_linear"),
             ("region: th", "region: no", "line 3: region: should be text; put it in quotes"),

@@ -9,6 +9,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from ggez_hub import progress
 from ggez_hub.cli.main import cli
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
@@ -72,6 +73,23 @@ def test_json(seeded, tmp_path):
     assert document["adapters"][0]["beta"]["value"] == 0.5
     assert [line["model"] for line in document["table"]] == ["base", "merged", "regional"]
     assert document["reused"] is False
+
+
+def test_progress_of_downloads_and_merge_is_one(seeded, tmp_path, monkeypatch):
+    """In a log file: lines, which name what is fetched and how much; none with --quiet."""
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    result = pull(seeded, "--region", "th", "-o", tmp_path / "out", "--merge-here")
+    assert result.exit_code == 0, result.output
+    fetched = [line for line in result.stderr.splitlines() if line.startswith("fetching ")]
+    assert {line.split(":")[0] for line in fetched} == {
+        "fetching ggez-hub/index", "fetching ggez-world/clip-emoji", "fetching ggez-world/clip-emoji-th"
+    }  # fmt: skip
+    assert "(100 %)" in fetched[-1]
+    assert result.stderr.splitlines()[-1].startswith("merging: ")
+    again = pull(seeded, "--region", "th", "-o", tmp_path / "again", "--merge-here")
+    assert "fetching" not in again.stderr
+    quiet = pull(seeded, "--region", "th", "-o", tmp_path / "quiet", "--merge-here", "--quiet")
+    assert quiet.stderr == ""
 
 
 def test_a_second_pull_reuses_the_first(seeded, tmp_path):

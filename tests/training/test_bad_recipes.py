@@ -70,15 +70,15 @@ BAD = {
     "too few": ({"batch_size": 64}, "data: has 24 examples that embedding can be trained on"),
     "early stop": ({"early_stop": {"patience": 2}}, "early_stop needs a validation set"),
     "micro batch": ({"micro_batch": 9}, "micro_batch is part of batch_size"),
-    "seed": ({"seed": "x"}, "seed: input should be a valid integer"),
+    "seed": ({"seed": "x"}, "seed: should be a whole number"),
     "rate that is no number": (
-        {"optimiser": {"learning_rate": float("nan")}}, "optimiser.learning_rate: input should be a valid",
+        {"optimiser": {"learning_rate": float("nan")}}, "optimiser.learning_rate: should be a",
     ),
-    "negative steps": ({"max_steps": -3}, "max_steps: input should be greater than or equal to 1"),
-    "one pair": ({"batch_size": 1, "micro_batch": 1}, "batch_size: input should be greater than or equal to 2"),
+    "negative steps": ({"max_steps": -3}, "max_steps: should be greater than or equal to 1"),
+    "one pair": ({"batch_size": 1, "micro_batch": 1}, "batch_size: should be greater than or equal to 2"),
     "no targets": (
         {"lora": {"target_modules": []}},
-        " lora.target_modules: should be text; put it in quotes, or list should have at least 1 item",
+        " lora.target_modules: should be text; put it in quotes, or should have at least 1 item",
     ),
     "validation on what is trained on": (
         {"validation": CAPTIONS}, "validation: 24 of its 24 examples are trained on too, colours/0-0/caption",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from contextlib import ExitStack
 
 import pytest
 from click.testing import CliRunner
-from rich.progress import Progress
 
+from ggez_hub import progress
 from ggez_hub.cli.main import cli
-from ggez_hub.cli.train import _Bars
+from ggez_hub.cli.train import _StageProgress
 from ggez_hub.errors import GgezError
+from ggez_hub.progress import show_progress
 from ggez_hub.training.checkpoint import Interrupted
 from ggez_hub.training.loop import StepReport
 from ggez_hub.training.run import train
@@ -124,12 +127,32 @@ def test_it_says_whether_it_goes_on(material, tmp_path):
     assert "going on after step 3 of tune" in said.stderr
 
 
-def test_each_stage_has_a_bar_of_its_own():
-    """The time to go of the second is not that of a bar that is full."""
-    progress = Progress(disable=True)
-    bars = _Bars(progress)
-    for stage, step in (("cpt", 1), ("cpt", 2), ("tune", 1)):
-        bars.did(stage, StepReport(step, 2, 0.5, 0.1, 0.25 if stage == "cpt" else None))
-    (task,) = progress.tasks
-    assert (task.description, task.completed, task.total) == ("tune, loss 0.5", 1, 2)
-    assert not task.finished
+def test_each_stage_is_a_task_of_its_own(monkeypatch):
+    """The time to go of the second is not that of a task that is done."""
+    written = []
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    with show_progress(written.append), ExitStack() as opened:
+        shown = _StageProgress(opened)
+        for stage, step in (("cpt", 1), ("cpt", 2), ("tune", 1)):
+            shown.update(stage, StepReport(step, 2, 0.5, 0.1, 0.25 if stage == "cpt" else None))
+    assert [line.partition(", about")[0] for line in written] == [
+        "cpt, loss 0.5, validation 0.25: 1 of 2 (50 %)",
+        "cpt, loss 0.5, validation 0.25: 2 of 2 (100 %)",
+        "tune, loss 0.5: 1 of 2 (50 %)",
+    ]
+
+
+def test_a_log_file_has_lines_and_the_end_both_losses(material, tmp_path, monkeypatch):
+    """No checkpoint falls between the first step and the last."""
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    path = write_recipe(material / "logged.yaml", lora=LORA, max_steps=50, checkpoint_every=500)
+    done = run(path, tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    losses = json.loads((tmp_path / "out" / "training.json").read_text())["losses"]
+    assert [step for step, _ in losses] == [*range(3, 50, 3), 50]
+    assert (
+        f"loss {losses[0][1]:.4g} (mean of the first 3 steps) to {losses[-1][1]:.4g} (of the last 2)"
+        in done.stdout
+    )
+    assert "tune, loss" in done.stderr
+    assert ": 25 of 50 (50 %)" in done.stderr

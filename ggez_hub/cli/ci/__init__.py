@@ -25,9 +25,10 @@ from ggez_hub.cli.ci.maintenance import (
     retune_command,
 )
 from ggez_hub.cli.ci.registry import ci_doctor_command, release_check_command
+from ggez_hub.cli.group import Group
 
 
-@click.group("ci")
+@click.group("ci", cls=Group)
 def ci_command() -> None:
     """The steps of the registry's workflows."""
 

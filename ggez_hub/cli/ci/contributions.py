@@ -11,6 +11,7 @@ from ggez_hub.cli.ci.workflow import checked, clone_option, event_options, summa
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import GgezError
 from ggez_hub.hub_connection import connect
+from ggez_hub.quantities import counted
 
 PUBLISH = "publish.yml"
 
@@ -38,7 +39,7 @@ def check_command(repository: Path, event: Path | None, hub: str, out: Output) -
     errors, hints = ([*map(asdict, found)] for found in (findings.errors, findings.hints))
     out.document({"errors": errors, "hints": hints})
     if errors:
-        raise GgezError(f"{len(errors)} errors in pull request {pull.number}")
+        raise GgezError(f"{counted(len(errors), 'error')} in pull request {pull.number}")
 
 
 @click.command("answer")
@@ -58,7 +59,9 @@ def answer_command(repository: Path, event: Path | None, hub: str, out: Output) 
             order = Order(number, *github.head(number))
             findings = checked(repository, order, server, merges=True).findings
             github.say(number, "contribution", findings.markdown())
-            out.line(f"answered under pull request {number}: {len(findings.errors)} errors")
+            out.line(
+                f"answered under pull request {number}: {counted(len(findings.errors), 'error')}"
+            )
             answered.append(number)
     out.document({"answered": answered})
 

@@ -24,6 +24,7 @@ from ggez_hub.cli.parameters import NEW_FILE, out_option
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import jobs
 from ggez_hub.hub_connection import connect
+from ggez_hub.progress import task
 
 if TYPE_CHECKING:
     from ggez_hub.automation.event import Order
@@ -117,10 +118,17 @@ def evaluate_command(
         for card in checked_cards(repository, order, server):
             place = folder_of(target, card)
             kept = None if keep is None else folder_of(keep, card)
-            with out.steps(card.name) as did:
+            with task(card.name) as measuring:
                 evaluator = program_commit(repository)
                 found.append(
-                    evaluate(card, server, place, evaluator=evaluator, keep=kept, progress=did)
+                    evaluate(
+                        card,
+                        server,
+                        place,
+                        evaluator=evaluator,
+                        keep=kept,
+                        progress=measuring.update,
+                    )
                 )
             if deliver is not None:
                 send_results(card.document, place, server, deliver, kept)

@@ -13,6 +13,7 @@ from ggez_hub.cli.ci.workflow import clone_option, keep_option, program_commit, 
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import GgezError
 from ggez_hub.hub_connection import connect
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.automation.commit_pins import LoosePin
@@ -101,7 +102,8 @@ def _require_pins(places: Sequence[Path], budget: Path | None, out: Output) -> N
         raise GgezError(f"the image {image} is not pinned", "`ggez-hub ci pin` does it.")
     if found:
         raise GgezError(
-            f"{len(found)} repositories are not pinned in {len({f.file for f in found})} files",
+            f"{counted(len(found), 'repository is', 'repositories are')} not pinned in "
+            f"{counted(len({f.file for f in found}), 'file')}",
             "`ggez-hub ci pin` writes their commits.",
         )
 
@@ -238,7 +240,7 @@ def publish_command(
         )
         pusher = Pusher(server, budget, work / "results", out.line, on_request, large)
         done, standings = publisher.publish(pusher)
-    out.line(f"index @ {done.revision[:12]}: {done.built.cards} cards")
+    out.line(f"index @ {done.revision[:12]}: {counted(done.built.cards, 'card')}")
     for standing in standings:
         place = f"{standing.form} form at {standing.place}" if standing.place else "no result"
         reason = f": {standing.reason}" if standing.reason else ""

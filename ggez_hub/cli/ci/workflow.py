@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.parameters import FOLDER, NEW_FILE, NEW_FOLDER
 from ggez_hub.errors import GateFailed, GgezError
@@ -137,7 +138,7 @@ def answer(found: Sequence[Evaluated], head: str, target: Path, out: Output) -> 
     text = "\n".join(comment(card, head) for card in found)
     text = text or "There is no card to measure in this pull request.\n"
     target.mkdir(parents=True, exist_ok=True)
-    (target / "comment.md").write_text(text, encoding="utf-8")
+    write_file(target / "comment.md", text)
     write_submissions(target / FILE, [submission_of(card) for card in found])
     summary(text)
     out.line(text)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ggez_hub.errors import GgezError
+from ggez_hub.progress import task
 
 Q = TypeVar("Q")
 # Questions whose answers are kept together: as many as are lost if a run is killed.
@@ -98,16 +99,20 @@ def answer_once(
     """The answer to each question, by its digest; those that are not known are computed, and kept."""
     found = known.find(asked)
     new = [key for key in asked if key not in found]
-    for start in range(0, len(new), chunk):
-        part = new[start : start + chunk]
-        answers: dict[str, Any] = {}
-        try:
-            for key, answer in zip(part, compute([asked[key] for key in part]), strict=True):
-                answers[key] = answer  # noqa: PERF403 - all at once would lose them
-        finally:
-            # What came before a failure is not asked again.
-            known.keep(answers)
-        found |= answers
+    if not new:
+        return found
+    with task("answers", len(new)) as answering:
+        for start in range(0, len(new), chunk):
+            part = new[start : start + chunk]
+            answers: dict[str, Any] = {}
+            try:
+                for key, answer in zip(part, compute([asked[key] for key in part]), strict=True):
+                    answers[key] = answer
+                    answering.advance()
+            finally:
+                # What came before a failure is not asked again.
+                known.keep(answers)
+            found |= answers
     return found
 
 

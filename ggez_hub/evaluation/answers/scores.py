@@ -27,6 +27,7 @@ from ggez_hub.parity.intervals import (
     estimate_side_difference,
 )
 from ggez_hub.parity.moments import GLOBAL, SIDES, Moments, clustered_moments, count_changes
+from ggez_hub.quantities import counted
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _both(sides: Sides) -> tuple[Sequence[Outcomes], ...]:
 
 def _check_matched(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> None:
     if len(first) != len(second):
-        raise NotComparable(f"{len(first)} tasks cannot be compared with {len(second)}")
+        raise NotComparable(f"{counted(len(first), 'task')} cannot be compared with {len(second)}")
     for number, (a, b) in enumerate(zip(first, second, strict=True)):
         if a.items != b.items or a.gold != b.gold or not np.array_equal(a.chance, b.chance):
             raise NotComparable(

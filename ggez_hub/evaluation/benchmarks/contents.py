@@ -22,6 +22,7 @@ from ggez_hub.evaluation.benchmarks.loaders import (
     Source,
 )
 from ggez_hub.extras import require
+from ggez_hub.quantities import counted
 
 FEWEST, MOST = 2, 26
 
@@ -121,7 +122,9 @@ def _check(benchmark: Benchmark, items: Sequence[Item]) -> None:
         raise GgezError(f"task {benchmark.id!r}: its files hold no items")
     twice, count = ids.most_common(1)[0]
     if count > 1:
-        raise GgezError(f"task {benchmark.id!r}: {count} items have the id {twice!r}")
+        raise GgezError(
+            f"task {benchmark.id!r}: {counted(count, 'item has', 'items have')} the id {twice!r}"
+        )
     for item in items:
         questions = item.parts if isinstance(item, DrawingPrompt) else [item]
         counts = [len(q.options) for q in questions if isinstance(q, Choice | PictureQuestion)]

@@ -44,6 +44,7 @@ from ggez_hub.evaluation.benchmarks.task import (
     TaskBase,
 )
 from ggez_hub.evaluation.benchmarks.task_questions import ask_task, read_items
+from ggez_hub.quantities import counted
 from ggez_hub.regions import Region, find_region, languages
 
 # What a macro average is over -> what is recorded of an item.
@@ -234,7 +235,7 @@ def _require_parts(benchmark: Benchmark, items: Sequence[Item]) -> None:
     if lost:
         raise GgezError(
             f"task {benchmark.id!r} averages over {benchmark.average}, and the data record no "
-            f"{field} of {len(lost)} items, as of {lost[0]!r}",
+            f"{field} of {counted(len(lost), 'item')}, as of {lost[0]!r}",
             "Write `average: questions` into the task.",
         )
 

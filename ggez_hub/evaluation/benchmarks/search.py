@@ -19,6 +19,7 @@ from ggez_hub.digests import digest_json
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.loaders import Captioned, Item
 from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice, details_of
+from ggez_hub.quantities import counted
 
 FEWEST = 4
 
@@ -59,7 +60,7 @@ class Gallery:
                 captions.update(dict.fromkeys(row[caption] for caption in item.captions))
         if min(len(first), len(text_ids)) < FEWEST:
             raise GgezError(
-                f"task {task!r}: {len(first)} pictures with {len(text_ids)} different captions "
+                f"task {task!r}: {counted(len(first), 'picture')} with {counted(len(text_ids), 'different caption')} "
                 f"are there, at least {FEWEST} are needed"
             )
         return cls(

@@ -17,6 +17,7 @@ from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Revis
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.quantities import counted
 from ggez_hub.safe_yaml import load_mapping
 from ggez_hub.validation_errors import listed
 from ggez_hub.yaml_text import read_text
@@ -244,5 +245,5 @@ def parse(model: type[P], where: str, entry: dict[str, Any]) -> P:
         return model.model_validate(entry)
     except ValidationError as error:
         raise GgezError(
-            f"{where}: {error.error_count()} keys are wrong\n{listed(error)}"
+            f"{where}: {counted(error.error_count(), 'key is', 'keys are')} wrong\n{listed(error)}"
         ) from error

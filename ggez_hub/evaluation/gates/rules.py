@@ -29,6 +29,7 @@ from ggez_hub.parity.effects import (
 from ggez_hub.parity.intervals import Interval, estimate_side
 from ggez_hub.parity.moments import OTHERS, REGIONAL
 from ggez_hub.parity.policy import Policy
+from ggez_hub.quantities import counted
 
 Verdict: TypeAlias = Literal["pass", "fail", "undetermined"]
 JUMP = "jump"
@@ -105,7 +106,7 @@ def gain(curve: ParityCurve, effect: Effects, index: int) -> Gate:
         return gate
     found = effect.gain
     needed = pictures_for(found.value, error_of(found), found.pictures) if found.value > 0 else None
-    number = NOT_FEASIBLE if needed is None else f"{needed:,} pictures"
+    number = NOT_FEASIBLE if needed is None else counted(needed, "picture")
     return replace(
         gate, reason=f"{gate.reason}; to show it with 80 % power: {number}", pictures_needed=needed
     )
@@ -119,7 +120,9 @@ def parse_failures(answered: Sequence[Outcomes], limit: float) -> Gate:
         return Gate(name, "undetermined", "there are no answers")
     unread = sum(outcomes.unparsed for outcomes in answered)
     verdict: Verdict = "pass" if unread <= limit * total else "fail"
-    reason = f"{unread} of {total} answers could not be read; the limit is {100 * limit:g} %"
+    reason = (
+        f"{unread} of {counted(total, 'answer')} could not be read; the limit is {100 * limit:g} %"
+    )
     return Gate(name, verdict, reason)
 
 
@@ -149,7 +152,7 @@ def _decided(name: str, found: Interval, rule: str) -> Gate:
         verdict = "fail"
     reason = rule
     if verdict == "undetermined":
-        reason += f"; {found.pictures:,} pictures do not decide"
+        reason += f"; {counted(found.pictures, 'picture does', 'pictures do')} not decide"
     return Gate(name, verdict, reason, found)
 
 
@@ -160,7 +163,7 @@ def closed_gates(
     rules = [*([retention] if policy.share is not None else []), gain]
     found = closed_effects(part, region, beta, alpha, policy)
     if found is None:
-        reason = f"{part.pictures:,} closed pictures give no figures of this beta"
+        reason = f"{counted(part.pictures, 'closed picture gives', 'closed pictures give')} no figures of this beta"
         names = [*(f"{rule.__name__} {ON_CLOSED}" for rule in rules), JUMP]
         return tuple(Gate(name, "undetermined", reason) for name in names)
     gates = [rule(*found) for rule in rules]
@@ -209,7 +212,7 @@ def jump(beta: Beta, opened: Effects, closed: Effects) -> Gate:
 
 def closed_statement(part: ClosedPart, opened: Effects, closed: Effects | None) -> str:
     """The gain on both parts, in aggregate."""
-    said = f"closed part of the test side, rotation {part.rotation}, {part.pictures:,} pictures: "
+    said = f"closed part of the test side, rotation {part.rotation}, {counted(part.pictures, 'picture')}: "
     if closed is None or closed.gain is None or opened.gain is None:
         return f"{said}no gain"
     return f"{said}a gain in GRP of {closed.gain.shown()} points; on the open part {opened.gain.shown()}"

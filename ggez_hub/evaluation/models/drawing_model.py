@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -79,11 +78,10 @@ class Pipeline:
         import torch
         import transformers
 
-        # They would warn of each prompt that is cut, and draw bars into a file.
+        # They would warn of each prompt that is cut, and draw bars beside ours.
         for library in (diffusers, transformers):
             library.utils.logging.set_verbosity_error()
-            if not sys.stderr.isatty():
-                library.utils.logging.disable_progress_bar()
+            library.utils.logging.disable_progress_bar()
         layout = family.layout(folder)
         gpu = torch.cuda.is_available()
         dtype = getattr(torch, denoiser_dtype(folder, layout) if gpu else "float32")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.atomic_files import atomic_file
 from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.errors import MissingExtra, UsageProblem
 from ggez_hub.extras import require
@@ -108,8 +109,10 @@ def saved_figure(
         figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
         yield figure
         png, svg = picture_files(stem)
-        figure.savefig(png, dpi=dpi, metadata={"Software": None})
-        figure.savefig(svg, metadata={"Date": None})
+        with atomic_file(png) as partial:
+            figure.savefig(partial, format="png", dpi=dpi, metadata={"Software": None})
+        with atomic_file(svg) as partial:
+            figure.savefig(partial, format="svg", metadata={"Date": None})
 
 
 def picture_files(stem: Path) -> tuple[Path, Path]:

@@ -16,6 +16,7 @@ from ggez_hub.cards.measurements import ClosedPart, ClosedRule
 from ggez_hub.evaluation.answers.outcomes import Answers, Cell, Outcomes
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.measured_curve import curve_of, split_parity
+from ggez_hub.quantities import counted
 
 TEST: Literal["test"] = "test"
 # In the folder that is kept.
@@ -73,6 +74,6 @@ def misplaced(outcomes: Answers, rule: ClosedRule, *, closed: bool) -> list[str]
             where, other = ("closed", "open") if closed else ("open", "closed")
             if count:
                 found.append(
-                    f"{cell}: {count} answers of the {where} part are about {other} pictures"
+                    f"{cell}: {counted(count, 'answer')} of the {where} part are about {other} pictures"
                 )
     return found

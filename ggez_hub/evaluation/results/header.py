@@ -34,6 +34,7 @@ from ggez_hub.evaluation.benchmarks.task import DrawingTask, Task, parse
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BetasByPart, Part
 from ggez_hub.parity.betas import betas_of, read_key
+from ggez_hub.quantities import counted
 
 PREDICTIONS = "predictions.parquet"
 # What may be measured beside the grid; the answers of each are in a file of its name.
@@ -214,5 +215,7 @@ class Header(FrozenModel):
         for key in self.models:
             # What was measured before adapters were recorded, or without one, has none.
             if len(betas_of(read_key(key))) != (len(self.adapters) or 1):
-                raise ValueError(f"{key} are not the betas of {len(self.adapters)} adapters")
+                raise ValueError(
+                    f"{key} are not the betas of {counted(len(self.adapters), 'adapter')}"
+                )
         return self

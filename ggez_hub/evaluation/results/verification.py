@@ -28,6 +28,7 @@ from ggez_hub.parity.betas import read_key
 from ggez_hub.parity.card_rows import task_of
 from ggez_hub.parity.policy_outcomes import PolicyOutcome
 from ggez_hub.parity.seeds import seed_sides
+from ggez_hub.quantities import counted
 
 # Figures are written with all their digits; what is left is another order of summation.
 TOLERANCE = 1e-9
@@ -85,7 +86,9 @@ def verify_evidence(path: Path) -> Verification:
     ]
     check.problems += rows[:MOST]
     if len(rows) > MOST:
-        check.problems.append(f"and {len(rows) - MOST} more rows of the predictions contradict")
+        check.problems.append(
+            f"and {counted(len(rows) - MOST, 'more row')} of the predictions contradict"
+        )
     if evidence.recorded is not None:
         _require_known_tasks(evidence)
         check.problems += [*_baselines(evidence), *_models(evidence)]
@@ -277,7 +280,9 @@ def differences(recorded: Any, recomputed: Any, where: str = "") -> list[str]:
         ]
     if isinstance(recomputed, list) and isinstance(recorded, list):
         if len(recorded) != len(recomputed):
-            return [f"{where} has {len(recorded)} entries, the predictions give {len(recomputed)}"]
+            return [
+                f"{where} has {counted(len(recorded), 'entry', 'entries')}, the predictions give {len(recomputed)}"
+            ]
         return [
             problem
             for number, pair in enumerate(zip(recorded, recomputed, strict=True))

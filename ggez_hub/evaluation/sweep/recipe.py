@@ -14,6 +14,7 @@ from ggez_hub.cards.values import UNKNOWN, PolicyName, Unknown
 from ggez_hub.errors import UsageProblem
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta, base_like, beta_key, point
+from ggez_hub.quantities import counted
 from ggez_hub.recipe_file import BadRecipe
 
 # The grid of a LoRA; a full fine-tune is strong already at small betas.
@@ -150,7 +151,7 @@ def grid_points(
         count = math.prod(sizes)
         if adapters > 1 and count > (limit or MOST):
             raise UsageProblem(
-                f"{' x '.join(map(str, sizes))} betas are {count} points, each an evaluation of its "
+                f"{' x '.join(map(str, sizes))} betas are {counted(count, 'point')}, each an evaluation of its "
                 "own; "
                 + (f"the limit is {limit}" if limit else f"more than {MOST} need a `limit`"),
                 "Give fewer `betas`, name the points as `combinations`, or raise `limit`.",

@@ -15,6 +15,7 @@ from ggez_hub.families import Family, KeyMap, TiedWeight
 from ggez_hub.merging.adapters.module_delta import FLOATING
 from ggez_hub.merging.delta_rows import Difference, RowDelta, blocks, matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex, WrongBase
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     import torch
@@ -106,7 +107,7 @@ def _require_same_tensors(tuned: Finetune, base: WeightIndex) -> None:
         if names:
             some = ", ".join(map(repr, sorted(names)[:3]))
             raise WrongBase(
-                f"{regional.folder} {kind} {len(names)} tensors: {some}",
+                f"{regional.folder} {kind} {counted(len(names), 'tensor')}: {some}",
                 "A fine-tune is merged with the base that it was made from, saved in the same "
                 "format: by the same library.",
             )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.merging.deltas import BadAdapter
+from ggez_hub.quantities import counted
 from ggez_hub.safetensors_header import WeightFile, read_header
 
 # What diffusers calls a LoRA file, and takes first in a folder.
@@ -169,7 +170,7 @@ def read_lora(path: Path) -> LoraFile:
     if 0 < len(without) < len(scaled):
         # kohya's own loader takes the rank, diffusers the commonest alpha of the file.
         raise BadAdapter(
-            f"{path}: {len(without)} of {len(scaled)} modules have no alpha, as {without[0]!r}",
+            f"{path}: {len(without)} of {counted(len(scaled), 'module has', 'modules have')} no alpha, as {without[0]!r}",
             "What such a file means depends on the program that loads it.",
         )
     return LoraFile(file, next(iter(styles)), modules)

@@ -21,6 +21,7 @@ from ggez_hub.merging.adapters.module_delta import (
 from ggez_hub.merging.adapters.peft_folder import TOKENS, PeftOnBase, ancestors
 from ggez_hub.merging.delta_rows import Difference, RowDelta, Whole
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
+from ggez_hub.quantities import counted
 from ggez_hub.safetensors_header import WeightFile
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Rows:
             raise BadAdapter(f"{self.file.path}: {self.key!r} names a token twice")
         if len(saved) != 2 or saved[0] != len(self.rows):
             raise BadAdapter(
-                f"{self.file.path}: {self.key!r} is {saved}, its config names {len(self.rows)} tokens"
+                f"{self.file.path}: {self.key!r} is {saved}, its config names {counted(len(self.rows), 'token')}"
             )
         if len(info.shape) != 2 or not all(0 <= row < info.shape[0] for row in self.rows):
             raise WrongBase(

@@ -24,6 +24,7 @@ from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.betas import read_key
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.policy import Policy
+from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.contribution.training_metadata import REPO
 
@@ -141,7 +142,7 @@ def _write(
     noted = replace(document, card=card)
     if (size := len(render_card(noted).encode())) > MAX_CARD_BYTES:
         raise UsageProblem(
-            f"with {len(evidence.header.models)} points {path} would have {size:,} bytes, of at most "
+            f"with {counted(len(evidence.header.models), 'point')} {path} would have {size:,} bytes, of at most "
             f"{MAX_CARD_BYTES:,}",
             "Sweep the points that matter: `betas`, or `combinations` of several adapters.",
         )
@@ -177,7 +178,7 @@ def _require_own_adapter(card: AdapterCard, evidence: Evidence) -> None:
     adapters = evidence.header.adapters
     if len(adapters) > 1:
         raise UsageProblem(
-            f"{evidence.place} measures {len(adapters)} adapters together",
+            f"{evidence.place} measures {counted(len(adapters), 'adapter')} together",
             "`ggez-hub card joint RESULTS CARD...` notes it on the cards of all of them.",
         )
     if not adapters:

@@ -24,6 +24,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import Content, commit, ensure_repo, head_of, require_token
 from ggez_hub.parity.card_rows import ranking_rows
+from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.index.entries import CardSummary, UnreadableCard, text_digest
 from ggez_hub.registry.index.file import (
@@ -86,7 +87,8 @@ def build_index(
     bad = tuple(sorted([*broken, *second], key=lambda b: b.path))
     if bad and not skip_bad:
         raise GgezError(
-            f"{len(bad)} of {len(found)} cards are not valid\n" + "\n".join(b.reason for b in bad),
+            f"{len(bad)} of {counted(len(found), 'card is', 'cards are')} not valid\n"
+            + "\n".join(b.reason for b in bad),
             "Fix them, or leave them out with --skip-bad.",
         )
     # Adapters of a region are together, so that a query reads few pages.

@@ -100,16 +100,25 @@ class FolderMerge:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Adapters that name another base than this one, as far as both are known by name.
+        """What is not an error, but hardly meant.
 
-        A mirror of the base has the same weights under another name, so it is not an error.
+        Nothing was changed; or an adapter names another base than this one, as far as both are known
+        by name: a mirror of the base has the same weights under another name.
         """
-        base = self.lock.merge.base.repo
-        return tuple(
+        base, adapters = self.lock.merge.base.repo, self.lock.merge.adapters
+        found = [
             f"{a.name} claims to be trained on {a.trained_on}; this base is {base}"
-            for a in self.lock.merge.adapters
+            for a in adapters
             if base is not None and a.trained_on not in (None, base)
-        )
+        ]
+        if not self.report.touched:
+            names = ", ".join(dict.fromkeys(a.name for a in adapters))
+            parts = any(a.parts for a in adapters)
+            why = f"{names} and the base have the same weights"
+            if not (parts or any(a.beta for a in adapters)):
+                why = "beta is 0"
+            found.append(f"the result is the base, unchanged: {why}")
+        return tuple(found)
 
 
 def merge_folders(

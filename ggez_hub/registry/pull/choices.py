@@ -131,6 +131,18 @@ def decide(request: Request, hub: Hub, out: Path, *, costs_only: bool = False) -
     raise Undecided(seen.resolver.chain[0].id, choices, left_out, seen.found.shipped)
 
 
+def model_choices(request: Request, hub: Hub, out: Path) -> list[ModelChoice]:
+    """Every model that serves the region of a request, one for each family and base.
+
+    Raises NoAdapter, and what `survey` raises.
+    """
+    seen = survey(request, hub)
+    choices, _ = _choices(seen, hub, out)
+    if not choices:
+        seen.first(seen.order)
+    return choices
+
+
 def _choices(seen: Survey, hub: Hub, out: Path) -> tuple[list[ModelChoice], list[Rejected]]:
     """One choice for each family and base: the recommended, or the first that can be pinned.
 

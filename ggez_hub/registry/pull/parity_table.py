@@ -16,6 +16,7 @@ from ggez_hub.parity.moments import GLOBAL, REGIONAL
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import CurveOn, PolicyOutcome, policy_outcomes
 from ggez_hub.parity.seeds import SeedSummary, seed_summary
+from ggez_hub.quantities import counted
 from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolver.composition import JointMeasurement
@@ -203,6 +204,6 @@ def measured_switch(card: AdapterCard, resolution: Resolution) -> MeasuredSwitch
         ahead,
         f"{compared} the merge at beta {found.beta} by {over.value:+.2f} [{over.low:+.2f}, "
         f"{over.high:+.2f}] points of GRP on {found.split}{other}{claim}; {switch.misrouted:,} of "
-        f"{switch.prompts:,} prompts went to the wrong model",
+        f"{counted(switch.prompts, 'prompt')} went to the wrong model",
         f"GRP {over.value:+.2f} over the merge at beta {found.beta}{other}{claim}",
     )

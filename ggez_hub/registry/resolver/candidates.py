@@ -18,6 +18,7 @@ from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.command_line import command_line
 from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.quantities import counted
 from ggez_hub.regions import Region, fallback_chain
 from ggez_hub.regions.catalogue import catalogue
 from ggez_hub.regions.lookup import language_reading
@@ -223,7 +224,11 @@ def nothing_found(
 def _first_lines(reason: str) -> str:
     """A reason without its long tail: a card may be wrong in many places."""
     lines = reason.splitlines() or [""]
-    more = [f"    and {len(lines) - SHOWN_LINES} more lines"] if len(lines) > SHOWN_LINES else []
+    more = (
+        [f"    and {counted(len(lines) - SHOWN_LINES, 'more line')}"]
+        if len(lines) > SHOWN_LINES
+        else []
+    )
     return "\n".join([*(line[:SHOWN_WIDTH] for line in lines[:SHOWN_LINES]), *more])
 
 
