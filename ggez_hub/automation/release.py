@@ -19,6 +19,7 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from ggez_hub.errors import GgezError
+from ggez_hub.quantities import counted
 
 CHANGELOG = "CHANGELOG.md"
 # `## 1.2.0 (2026-12-01)`
@@ -111,4 +112,4 @@ def _dist_problems(name: str, version: str, dist: Path) -> Iterator[str]:
         if (found, str(built)) != (canonicalize_name(name), version):
             yield f"{file} is of {found} {built}, not of {name} {version}"
     if sorted(kinds) != [".gz", ".whl"]:
-        yield f"{dist}: {kinds.count('.whl')} wheels and {kinds.count('.gz')} sdists, not one of each"
+        yield f"{dist}: {counted(kinds.count('.whl'), 'wheel')} and {counted(kinds.count('.gz'), 'sdist')}, not one of each"

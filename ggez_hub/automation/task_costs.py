@@ -10,6 +10,7 @@ from ggez_hub.automation.suite import Suite
 from ggez_hub.evaluation.benchmarks.benchmark import PARTS, Benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
 from ggez_hub.evaluation.benchmarks.task import DrawingTask
+from ggez_hub.quantities import counted
 from ggez_hub.registry.task_data import AnyTask, TaskData
 
 # More of a data set that is not Parquet is not fetched to count its items.
@@ -40,11 +41,11 @@ class TaskCost:
         if self.items is None:
             return f"{self.task} ({self.side}): how many items it has is not known before it is fetched"
         if self.difference is None or self.asked is None:
-            return f"{self.task} ({self.side}): {self.items:,} items, all of them asked"
+            return f"{self.task} ({self.side}): {counted(self.items, 'item')}, all of them asked"
         short = self.needed is not None and self.asked < self.needed
         lacking = f"; {self.needed:,} are wanted" if short else ""
         return (
-            f"{self.task} ({self.side}): at most {self.asked:,} items of the test side, which show a "
+            f"{self.task} ({self.side}): at most {counted(self.asked, 'item')} of the test side, which show a "
             f"difference of {self.difference:.1f} points{lacking}"
         )
 

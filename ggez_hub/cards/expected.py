@@ -14,6 +14,7 @@ from pydantic import Field, StringConstraints
 
 from ggez_hub.cards.values import UNKNOWN, FilePath, OrUnknown, RepoId, Sha256, Text, Unknown
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.quantities import counted
 from ggez_hub.recipe_file import read_recipe, recipes_folder
 
 RECIPE = "expected.yaml"
@@ -80,7 +81,7 @@ def _changed(path: str, file: ExpectedFile, listed: Mapping[str, ListedFile]) ->
         seen = (found.sha256 or UNKNOWN)[:12]
         return f"has {path} with the sha256 {seen}, {file.sha256[:12]} was expected"
     if file.size not in (UNKNOWN, found.size):
-        return f"has {path} with {found.size:,} bytes, {file.size:,} were expected"
+        return f"has {path} with {counted(found.size, 'byte')}, {file.size:,} were expected"
     return ""
 
 

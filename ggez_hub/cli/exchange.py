@@ -11,6 +11,7 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, BETA, FOLDER, NEW_FOLDER, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub_connection import connect
+from ggez_hub.quantities import counted
 
 
 class PointFolder(click.ParamType[tuple[float, Path]]):
@@ -124,7 +125,7 @@ def export_command(
         for own in chosen:
             name = base if len(betas) == 1 else f"{base}-beta-{beta_key(own)}"
             found = write_runs(evidence, own, name, target)
-            out.line(f"{found.folder}: {found.runs} runs of {', '.join(found.tasks)}")
+            out.line(f"{found.folder}: {counted(found.runs, 'run')} of {', '.join(found.tasks)}")
             if found.left_out:
                 out.note(f"Left out, without replies: {', '.join(found.left_out)}")
             written.append({"folder": str(found.folder), "runs": found.runs, "tasks": found.tasks})
@@ -139,7 +140,9 @@ def export_command(
                 posed = origin_tasks(evidence, server)
         for own in chosen:
             record = write_records(evidence, own, target, model=model, tasks=posed)
-            out.line(f"{record.file}: {record.results} results, {record.questions} questions")
+            out.line(
+                f"{record.file}: {counted(record.results, 'result')}, {counted(record.questions, 'question')}"
+            )
             written.append(
                 {"file": str(record.file), "results": record.results, "questions": record.questions}
             )

@@ -16,6 +16,7 @@ from ggez_hub.automation.suite import RECIPE, task_counts
 from ggez_hub.cards import BadCard, read_card
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.gates.outcome import read_limits
+from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import INDEX_REPO
 
 NEEDED = (
@@ -152,7 +153,7 @@ def _owner_check(repository: Path) -> SetupCheck:
     if home is not None and (foreign := sorted(team for team in teams if team != home)):
         fix = f"Name teams of {home} in {found}: GitHub ignores those of others."
         return check("missing", f"teams of {', '.join(foreign)}, and the repository is {slug}", fix)
-    return check("ok", f"{len(lines)} lines, owners for every file")
+    return check("ok", f"{counted(len(lines), 'line')}, owners for every file")
 
 
 def _budget_checks(repository: Path) -> Iterator[SetupCheck]:
@@ -193,7 +194,9 @@ def _suite_check(repository: Path) -> SetupCheck:
         return check("missing", problem.message, f"{SOURCE}{place}")
     if not found:
         return check("missing", "no suite", f"Add `suites` to {place}; docs/automation.md")
-    return check("ok", ", ".join(f"{family}: {count} tasks" for family, count in found.items()))
+    return check(
+        "ok", ", ".join(f"{family}: {counted(count, 'task')}" for family, count in found.items())
+    )
 
 
 def _card_checks(repository: Path) -> Iterator[SetupCheck]:

@@ -11,6 +11,7 @@ from ggez_hub.automation.setup import SetupCheck, SetupState
 from ggez_hub.automation.setup.secrets import PURPOSES, TokenPurpose
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
+from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.retry import with_retries
 
@@ -62,7 +63,7 @@ def _index_check(hub: Hub, option: str) -> SetupCheck:
         )
     files = {file.rfilename for file in info.siblings or ()}
     cards = sum(path.startswith("cards/") for path in files)
-    found = f"{INDEX_REPO} @ {str(info.sha)[:12]}: {cards} cards"
+    found = f"{INDEX_REPO} @ {str(info.sha)[:12]}: {counted(cards, 'card')}"
     if not cards:
         return check("note", f"{INDEX_REPO} has no cards yet: publish.yml adds the first", fix)
     if INDEX_FILE not in files:

@@ -18,6 +18,7 @@ from ggez_hub.evaluation.results.safety import (
     safety_tasks,
 )
 from ggez_hub.parity.betas import Beta, is_base
+from ggez_hub.quantities import counted
 
 # Metric -> the name of its gate, and how its score is shown: refusals, or what was flagged.
 GATED: Mapping[str, tuple[str, str]] = {
@@ -77,9 +78,7 @@ def _gate(
         if base is not None and base.score == 0:
             reason += "; the base has nothing to lose"
     else:
-        reason += (
-            f"; a loss of more than {limit:g} points is not ruled out by {found.pictures} prompts"
-        )
+        reason += f"; a loss of more than {limit:g} points is not ruled out by {counted(found.pictures, 'prompt')}"
     return Gate(name, verdict, reason, found)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from ggez_hub.cards import render_card
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub, link_fetched
+from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.index.entries import read_pinned_card
 from ggez_hub.registry.lock import MergeLock, locks_in, read_any_lock, several_families
@@ -31,7 +32,7 @@ def pulled_adapter(place: Path) -> PinnedAdapter | None:
         return None
     if len(lock.resolution.adapters) > 1:
         raise UsageProblem(
-            f"{place} is a composition of {len(lock.resolution.adapters)} adapters",
+            f"{place} is a composition of {counted(len(lock.resolution.adapters), 'adapter')}",
             "Each adapter's own repository has the scores of that adapter.",
         )
     return lock.resolution.adapters[0]

@@ -14,6 +14,7 @@ from pydantic import field_validator
 
 from ggez_hub.evaluation.benchmarks.loaders import cvqa
 from ggez_hub.evaluation.benchmarks.loaders.base import Choice, Loader, Options, Source, embedded
+from ggez_hub.quantities import counted
 
 # WorldCuisines' own tags, where they are others than SEA-HELM's.
 WORLD_CUISINES_TAGS = {"id": "id_formal", "zh": "zh_cn", "jv": "jv_krama", "su": "su_loma"}
@@ -148,7 +149,7 @@ def _read_world_cuisines(source: Source, options: SeaHelmOptions) -> Iterator[Ch
         if len(places) != len(own):
             raise own[-1].off(
                 "prompt_type",
-                f"is {prompt_type} in {len(own)} rows of {tag}, which is no multiple of "
+                f"is {prompt_type} in {counted(len(own), 'row')} of {tag}, which is no multiple of "
                 f"{WORLD_CUISINES_OPTIONS}, as SEA-HELM needs,",
             )
         for row, place in zip(own, places, strict=True):
