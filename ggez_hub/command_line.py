@@ -24,6 +24,8 @@ def command_line(name: str, options: Mapping[str, Any]) -> str:
     given = dict(_given(running, name)) if running else {}
     is_same = running is not None and running.info_name == name
     line = {**given, **options} if is_same else {**options, **given, **options}
+    # An argument stands first.
+    line = {**{name: value for name, value in line.items() if not name}, **line}
     words = [word for option, value in line.items() for word in _words(option, value)]
     return " ".join(("ggez-hub", *name.split(), *words))
 

@@ -29,7 +29,7 @@ class CommandFailed(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(plain(f"error: {self.message}"), err=True, file=file)
         if self.hint:
-            click.echo(plain(f"  {self.hint}"), err=True, file=file)
+            click.echo(plain("  " + self.hint.replace("\n", "\n  ")), err=True, file=file)
 
 
 class Message(NamedTuple):

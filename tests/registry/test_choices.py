@@ -181,7 +181,8 @@ def test_a_region_without_anything(hub, tmp_path, asked, served, words):
     assert result.exit_code == 1
     assert words in result.stderr
     if "Did you mean" in words:
-        assert f"ggez-hub pull --region vn --hub {server.endpoint}." in result.stderr
+        words = f"ggez-hub pull --hub {server.endpoint} --region vn -o {tmp_path / 'out'}\n"
+        assert words in result.stderr
 
 
 def test_a_repository_that_may_not_be_read_leaves_the_other_choices(models, tmp_path):

@@ -217,7 +217,7 @@ def nothing_found(
     return (
         f"no adapter{what} serves {region.id} ({region.name}); looked for: "
         f"{', '.join(names)}{lines}",
-        " ".join(hint for hint in hints if hint),
+        "\n".join(hint for hint in hints if hint),
     )
 
 
