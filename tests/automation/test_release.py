@@ -71,7 +71,7 @@ def test_what_is_not_released(checkout, file, text, said):
 
 def test_one_wheel_and_one_sdist_are_uploaded(checkout):
     (checkout / "dist" / "a_b-1.2.0.tar.gz").unlink()
-    with pytest.raises(GgezError, match="1 wheels and 0 sdists"):
+    with pytest.raises(GgezError, match="1 wheel and 0 sdists"):
         check_release(checkout, "v1.2.0", checkout / "dist")
 
 

@@ -143,7 +143,7 @@ def test_a_registry_that_is_set_up(checkout, github, hub):
     assert "all 6 that are needed" in found["checkout", "workflows"]["found"]
     assert found["GitHub", "HF_JOBS_TOKEN"]["found"] == "in jobs"
     assert found["hub", "organisation"]["found"].startswith("ggez-hub: curator has the role")
-    assert found["hub", "index"]["found"].endswith(": 1 cards")
+    assert found["hub", "index"]["found"].endswith(": 1 card")
 
 
 def test_from_nothing_every_gap_has_its_fix(tmp_path, github, hub):
