@@ -280,7 +280,7 @@ class Hub:
         They are held in memory, and not kept. Raises GgezError for more than that.
         """
         if self.offline:
-            with self._download(repo, revision, path, "model", 0).open("rb") as file:
+            with self._download(repo, revision, path, repo_type, 0).open("rb") as file:
                 file.seek(start)
                 return file.read(end - start)
         from huggingface_hub import hf_hub_url

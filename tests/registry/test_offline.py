@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 from huggingface_hub import constants
@@ -89,3 +91,15 @@ def test_a_damaged_answer_is_none(gone, home, tmp_path):
     result = run("pull", "--region", "th", *gone, "--offline", "-o", tmp_path / "again")
     assert result.exit_code == 1
     assert "is not in the cache" in result.stderr
+
+
+def test_a_range_of_a_data_set_serves_again(world, tmp_path):
+    with HubStore.open(tmp_path / "store") as store:
+        seed(store, world)
+        with serving(store) as endpoint:
+            api = Hub(endpoint).api
+            name = next(n for n in api.list_repo_files(INDEX_REPO, repo_type="dataset") if "/" in n)
+            file = api.hf_hub_download(INDEX_REPO, name, repo_type="dataset")
+            commit = api.dataset_info(INDEX_REPO).sha
+    found = Hub(endpoint, offline=True).read_range(INDEX_REPO, commit, name, 2, 9, "dataset")
+    assert found == Path(file).read_bytes()[2:9]
