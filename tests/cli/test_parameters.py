@@ -81,7 +81,7 @@ def test_a_file_without_end():
     ("arguments", "said"),
     [
         (
-            ["index", "build", "{}/cards", "-o", "/proc/index.sqlite"],
+            ["index", "build", "{}/cards", "--allow-empty", "-o", "/proc/index.sqlite"],
             "Check that its folder is there",
         ),
         (["report", ADAPTER, "-o", "{}/" + "x" * 300], "Choose a shorter name."),

@@ -154,7 +154,7 @@ def test_only_the_same_questions_are_compared():
         mean_difference([a], [outcomes([1, 0], items=("x", "y"))])
     with pytest.raises(NotComparable, match="does not ask the same questions"):
         mean_difference([a], [outcomes([1, 0], chance=0.5)])
-    with pytest.raises(NotComparable, match="1 tasks cannot be compared with 2"):
+    with pytest.raises(NotComparable, match="1 task cannot be compared with 2"):
         mean_difference([a], [a, a])
     with pytest.raises(NotComparable, match="at least one task of each side"):
         parity(Sides((a,), ()), 0.4)
