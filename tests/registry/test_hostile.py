@@ -313,7 +313,7 @@ def test_a_hostile_card(adapter, hub_of, tmp_path, name):
 def test_a_homoglyph_as_a_base(adapter, hub_of, tmp_path):
     hub, out = hub_of(), tmp_path / "out"
     result = pull(hub.endpoint, out, "--base", "ggez-w\u043erld/clip-emoji")
-    refused(result, out, "ggez-w\u043erld")
+    refused(result, out, "ggez-w\u043erld", code=2)
     assert WEIGHTS not in fetched(hub)
 
 

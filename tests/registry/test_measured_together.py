@@ -172,7 +172,7 @@ def test_retune_of_a_composition(hub, tmp_path):
     assert found["ranges"][0]["beta"] == [0.25, 0.5]
     shown = run("retune", hub, tmp_path / "out", "--alpha", "1")
     assert f"a point's betas are of {TH}, {JP}, in this order" in shown.stdout
-    assert f"--adapter {TH} --beta 0 --adapter {JP} --beta 0" in shown.stdout
+    assert f"--adapter {TH} --adapter {JP} --beta 0 --beta 0" in shown.stdout
     refused = run("retune", hub, tmp_path / "out", "--alpha", "1", "--publish")
     assert refused.exit_code == 2
     assert "not the curve of one adapter" in refused.stderr
