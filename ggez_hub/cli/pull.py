@@ -161,7 +161,7 @@ def search_command(
         [name.replace("_", " ") for name in columns],
         [[row[name] for name in columns] for row in rows],
         figures=False,
-        optional=("level", "kind", "licence", "family"),
+        optional=("level", "kind", "licence", "family", *(("region", "file") if sha256 else ())),
     )
     if not rows:
         out.line(

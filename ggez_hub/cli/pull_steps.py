@@ -185,7 +185,9 @@ def _print_result(
     if len(locks_in(place)) > 1:
         place, name = model, f"{name}-{resolution.family}"
     page = command_line("report", {"": place, "-o": f"{name}.html", **_hub_option(hub)})
-    out.line(f"folder   {model} {what}; {pulled.lock_file} pins every input; scores: {page}")
+    # Without scores a report has nothing to show.
+    scores = f"; scores: {page}" if planned.table else ""
+    out.line(f"folder   {model} {what}; {pulled.lock_file} pins every input{scores}")
     where: dict[str, Any] = {}
     facts = form.facts(resolution, str(model), model)
     base = ""

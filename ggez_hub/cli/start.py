@@ -14,6 +14,7 @@ from ggez_hub.cli.parameters import Number
 from ggez_hub.cli.questions import ask_region, on_terminal
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import FAMILIES, get_family
+from ggez_hub.hardware import size_text
 from ggez_hub.hub_connection import connect
 from ggez_hub.regions import Region, find_region, spelled_out
 
@@ -154,13 +155,9 @@ def _choice(found: Sequence[ModelChoice], gpu: float | None, out: Output) -> Mod
 def _sizes(choice: ModelChoice) -> str:
     costs = choice.costs
     return (
-        f"{_gb(costs.fetch_bytes)} to fetch, {_gb(costs.disk_bytes)} of disk, "
-        f"{_gb(costs.vram_bytes)} on a GPU for the weights alone"
+        f"{size_text(costs.fetch_bytes)} to fetch, {size_text(costs.disk_bytes)} of disk, "
+        f"{size_text(costs.vram_bytes)} on a GPU for the weights alone"
     )
-
-
-def _gb(nbytes: int) -> str:
-    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:.1f} MB"
 
 
 def _number(question: str, most: int, likely: int = 1) -> int:

@@ -25,7 +25,7 @@ class NotInCache(GgezError):
         super().__init__(
             f"offline: {what} is not in the cache",
             "Run it once with a network, without --offline and HF_HUB_OFFLINE: what is fetched then "
-            "serves offline.",
+            "serves offline. Without one work `--hub embedded` and `search --index shipped`.",
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record
+from ggez_hub.command_line import command_line
 from ggez_hub.errors import UsageProblem
 from ggez_hub.parity.beta_choice import AlphaRange, Choice, alpha_ranges, choose
 from ggez_hub.parity.betas import Beta, as_json
@@ -84,9 +85,16 @@ def retune(
         what = "the adapter is of" if stored.card else "beta was measured for"
         raise UsageProblem(
             f"{what} {stored.home}, which does not contain {region.id}",
-            f"`ggez-hub search --region {region.id}` lists what serves it.",
+            f"`{command_line('search', {'--region': region.id})}` lists what serves it.",
         )
-    after = choose(stored.curve("validation", region.id), alpha.value, policy or stored.policy)
+    try:
+        after = choose(stored.curve("validation", region.id), alpha.value, policy or stored.policy)
+    except NoCurve as problem:
+        # Its own hint is for whoever pulls.
+        raise NoCurve(
+            problem.message,
+            "Nothing can be chosen without it: `ggez-hub sweep` measures a curve (docs/evaluation.md).",
+        ) from problem
     return Retuned(
         stored,
         region.id,

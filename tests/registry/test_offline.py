@@ -63,6 +63,7 @@ def test_nothing_was_ever_asked(tmp_path):
     result = run("resolve", "--region", "th", "--hub", "http://127.0.0.1:9", "--offline")
     assert result.exit_code == 1
     assert "offline: index.sqlite of ggez-hub/index" in result.stderr
+    assert "`search --index shipped`" in result.stderr
 
 
 def test_that_there_is_no_index_is_known_too(tmp_path):

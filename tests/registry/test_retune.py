@@ -111,6 +111,11 @@ def test_a_pulled_folder(seeded, tmp_path):
     assert f"pull --region th --adapter {ADAPTER} --beta 0.25 --alpha 0.85" in result.stdout
 
 
+def test_a_hint_keeps_the_hub(seeded, thai):
+    result = run(thai, "--region", "fr", "--hub", seeded.endpoint)
+    assert f"ggez-hub search --region fr --hub {seeded.endpoint}" in result.stderr
+
+
 @pytest.fixture
 def owned(hub_of, assets, monkeypatch):
     """A hub whose user's token is at hand, as HF_ENDPOINT's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -90,6 +91,20 @@ def test_a_bare_pull_ends_in_choices_and_one_more_line_makes_a_model(sea, tmp_pa
     assert again.exit_code == 0, again.output
 
 
+def test_of_what_nobody_measured_no_scores_are_offered(sea, tmp_path):
+    hub, _ = sea
+    out = tmp_path / "out"
+    taken = run(hub, "pull", "--region", "th", "--adapter", GEMMA, "--beta", "0.5", "-o", out)
+    assert taken.exit_code == 0, taken.output
+    assert "ggez-hub report" not in taken.stdout
+    reported = run(hub, "report", out, "-o", tmp_path / "page.html")
+    assert reported.exit_code == 1
+    assert f"error: the card of {GEMMA} holds no curve" in reported.stderr
+    chosen = run(hub, "retune", out)
+    assert (chosen.exit_code, "ggez-hub sweep" in chosen.stderr) == (1, True)
+    assert "--beta" not in chosen.stderr
+
+
 def test_which_index_can_be_said(sea):
     hub, store = sea
     refused = run(hub, "resolve", "--region", "th", "--index", "hub")
@@ -168,3 +183,14 @@ def test_who_registered_a_file_is_found_by_its_sha256(seeded, tmp_path):
     assert sha256 in by_file.stdout
     wrong = run(seeded, "search", "--sha256", tmp_path / "absent")
     assert (wrong.exit_code, "there is no such file" in wrong.stderr) == (2, True)
+
+
+def test_on_80_columns_who_registered_a_file_is_shown_whole(seeded, monkeypatch, capsys):
+    card = accepted_entries(seeded, ["th"]).entries[0].document.card
+    sha256 = card.files["adapter_model.safetensors"].sha256
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    cli(["search", "--sha256", sha256, "--hub", seeded.endpoint], standalone_mode=False)
+    _, header, row = capsys.readouterr().out.splitlines()
+    assert "registered by" in header
+    assert row.split() == [card.adapter.repo, "active", card.published_by, card.registered_by]

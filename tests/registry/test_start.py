@@ -65,7 +65,7 @@ def test_a_model_for_another_machine(seeded, terminal, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = run(seeded, ["th", "2", "24"], "start")
     assert done.exit_code == 0, done.output
-    assert "to fetch" in done.stdout
+    assert " kB to fetch" in done.stdout
     *_, install, command = done.stdout.splitlines()
     assert install == "  pip install 'ggez-hub[merge]'"
     hub = f"--hub {seeded.endpoint}"

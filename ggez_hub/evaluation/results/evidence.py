@@ -168,7 +168,9 @@ def _open_card(path: Path) -> Evidence:
     document = read_card(path)
     card = document.card
     if card.curve == UNKNOWN:
-        raise GgezError(f"{path} holds no curve", "There are no scores to recompute.")
+        # A pulled folder's card lies in a folder that is gone when this is read.
+        whose = f"the card of {card.adapter.repo}" if card.adapter else str(path)
+        raise GgezError(f"{whose} holds no curve", "There are no scores to recompute.")
     curves: list[Rows] = [card.curve, *(joint.curve for joint in card.joint)]
     named = [
         {row.predictions for rows in curve.values() for row in rows.values()} - {UNKNOWN}
