@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -30,20 +31,35 @@ class Problem(NamedTuple):
         return f"{'.'.join(map(str, self.path))}: {self.text}" if self.path else self.text
 
 
-def problems(error: ValidationError) -> Iterator[Problem]:
+def problems(error: ValidationError, known: Iterable[str] = ()) -> Iterator[Problem]:
     """The problems of an error in the order of the data, one for each key.
 
-    Where a key takes values of several kinds, the text has the problem with each of them.
+    Where a key takes values of several kinds, the text has the problem with each of them. `known`
+    are the keys of the outermost block, which a misspelt one may mean.
     """
     texts: dict[tuple[int | str, ...], list[str]] = {}
-    for found in error.errors(include_url=False):
+    errors = error.errors(include_url=False)
+    meant = [(key,) for key in known]
+    meant += [_keys(found["loc"]) for found in errors if found["type"] == "missing"]
+    for found in errors:
         # A key that the schema does not know may have any name.
         foreign = found["type"] == "extra_forbidden"
         path = tuple(part for part in found["loc"] if part not in BRANCHES)
         path_texts = texts.setdefault(path if foreign else _keys(path), [])
-        path_texts.append(_text(found["type"], found["msg"], found.get("ctx", {})))
+        near = _meant(path, meant) if foreign else None
+        path_texts.append(
+            f"is not a known key; did you mean {near}?"
+            if near
+            else _text(found["type"], found["msg"], found.get("ctx", {}))
+        )
     for path, path_texts in texts.items():
         yield Problem(path, ", or ".join(dict.fromkeys(path_texts))[:MOST_LETTERS])
+
+
+def _meant(path: tuple[int | str, ...], places: Iterable[tuple[int | str, ...]]) -> str | None:
+    """The key of the same block, of those at `places`, that an unknown one is spelled like."""
+    beside = [str(keys[-1]) for keys in places if keys[:-1] == _keys(path[:-1])]
+    return next(iter(get_close_matches(str(path[-1]), beside, 1)), None)
 
 
 def _keys(path: tuple[int | str, ...]) -> tuple[int | str, ...]:

@@ -20,6 +20,7 @@ from ggez_hub.automation.github import GitHub
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.quantities import counted
+from ggez_hub.validation_errors import listed
 
 SHA = r"^[0-9a-f]{40}$"
 
@@ -66,8 +67,10 @@ def read_event(kind: type[E], path: Path | None = None) -> E:
             f"there is no event at {str(place)!r}",
             "GitHub sets GITHUB_EVENT_PATH; by hand, name a payload with --event FILE.",
         ) from error
-    except (ValueError, ValidationError) as error:
-        raise GgezError(f"{place} is not a {kind.__doc__}: {error}") from error
+    except ValidationError as error:
+        raise GgezError(f"{place} is not a {kind.__doc__}:\n{listed(error)}") from error
+    except ValueError as error:
+        raise GgezError(f"{place} is not JSON: {error}") from error
 
 
 COMMAND = re.compile(r"^/ggez evaluate(?:\s+(?P<sha>[0-9a-f]{7,40}))?\s*$")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class HubError(Exception):
@@ -27,6 +28,18 @@ class HubError(Exception):
         self.headers = headers or {}
 
 
+# Of many wrong keys as many as can be read in one go.
+MOST_PROBLEMS = 8
+_KEY_PROBLEMS = {"extra_forbidden": "unknown key", "missing": "missing key"}
+
+
+def _problem(found: ErrorDetails) -> str:
+    where = ".".join(map(str, found["loc"]))
+    if found["type"] in _KEY_PROBLEMS:
+        return f"{_KEY_PROBLEMS[found['type']]} {where!r}"
+    return f"{where}: {found['msg']}" if where else found["msg"]
+
+
 class InvalidRequestError(HubError):
     """The request is malformed."""
 
@@ -34,12 +47,10 @@ class InvalidRequestError(HubError):
 
     @classmethod
     def of(cls, error: ValidationError) -> InvalidRequestError:
-        """The first of the problems that pydantic found."""
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            return cls(f"unknown key {where!r}")
-        return cls(f"{where}: {first['msg']}" if where else first["msg"])
+        """The first of the problems that pydantic found, and every unknown or missing key."""
+        first, *more = error.errors(include_url=False, include_input=False)
+        named = [first, *(found for found in more if found["type"] in _KEY_PROBLEMS)]
+        return cls("; ".join(map(_problem, named[:MOST_PROBLEMS])))
 
 
 class AuthenticationError(HubError):

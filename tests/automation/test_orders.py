@@ -55,8 +55,10 @@ def test_others_may_not(github, event, message):
 def test_another_event_is_refused(tmp_path):
     path = tmp_path / "event.json"
     path.write_text('{"action": "opened"}')
-    with pytest.raises(GgezError, match="is not a pull_request event"):
+    with pytest.raises(GgezError, match="is not a pull_request event") as refused:
         read_event(PullRequestEvent, path)
+    assert "pull_request.base.sha: is missing" in refused.value.message
+    assert "pydantic" not in refused.value.message
 
 
 def test_by_hand_without_an_event_says_what_is_missing(monkeypatch):

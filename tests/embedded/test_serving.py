@@ -81,6 +81,14 @@ def test_accounts_files_that_are_refused(store, tmp_path, text):
         load_accounts(store.accounts, tmp_path / "accounts.yaml")
 
 
+def test_a_misspelt_key_of_an_account_is_named(store, tmp_path):
+    (tmp_path / "accounts.yaml").write_text("- {name: ada}\n- {nme: bob}")
+    with pytest.raises(
+        InvalidRequestError, match="account 2: missing key 'name'; unknown key 'nme'"
+    ):
+        load_accounts(store.accounts, tmp_path / "accounts.yaml")
+
+
 def test_importing_the_package_loads_nothing_else():
     script = (
         "import sys; before = set(sys.modules); import ggez_hub.embedded; "

@@ -42,7 +42,11 @@ def test_a_name_of_a_region_becomes_its_id(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("license: mit", "licence: mit", "line 6: sources.0.licence: is not a known key"),
+        (
+            "license: mit",
+            "licence: mit",
+            "sources.0.licence: is not a known key; did you mean license?",
+        ),
         ("    license: mit\n", "", "sources.0.license: is missing; add it"),
         ("languages: [th]", "languages: [no]", "should be text; put it in quotes"),
         ("answer: text", "question: text", "line 10: sources.0.columns.examples.0: does not fit"),

@@ -229,7 +229,11 @@ class TestRecipe:
             ("method: ties", "method: slerp", "line 10: method: must be one of ggez_linear"),
             ("region: th", "region: no", "line 3: region: should be text; put it in quotes"),
             ("family: embedding", "family: clip", "line 4: family: must be one of embedding"),
-            ("title: A test", "titel: A test", "line 2: titel: is not a known key; remove it"),
+            (
+                "title: A test",
+                "titel: A test",
+                "line 2: titel: is not a known key; did you mean title?",
+            ),
             ("kind: merge", "kind: sweep", "is not a recipe of the kind merge"),
             ("base: ../base", "base: ../base\nbase: x", "twice"),
             ("base: ../base", "base: ../nowhere", "'../nowhere' is neither a path in"),
