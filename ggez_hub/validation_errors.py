@@ -39,7 +39,7 @@ def problems(error: ValidationError, known: Iterable[str] = ()) -> Iterator[Prob
     """
     texts: dict[tuple[int | str, ...], list[str]] = {}
     errors = error.errors(include_url=False)
-    meant = [(key,) for key in known]
+    meant: list[tuple[int | str, ...]] = [(key,) for key in known]
     meant += [_keys(found["loc"]) for found in errors if found["type"] == "missing"]
     for found in errors:
         # A key that the schema does not know may have any name.
