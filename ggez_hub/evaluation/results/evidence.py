@@ -168,7 +168,10 @@ def _open_card(path: Path) -> Evidence:
     document = read_card(path)
     card = document.card
     if card.curve == UNKNOWN:
-        raise GgezError(f"{path} holds no curve", "There are no scores to recompute.")
+        raise GgezError(
+            f"{path} holds no curve",
+            "Scores come from `ggez-hub sweep`; `ggez-hub card measure RESULTS CARD` puts them on a card.",
+        )
     curves: list[Rows] = [card.curve, *(joint.curve for joint in card.joint)]
     named = [
         {row.predictions for rows in curve.values() for row in rows.values()} - {UNKNOWN}
