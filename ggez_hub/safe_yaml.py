@@ -80,7 +80,7 @@ for _loader in (_Loader, _HubLoader):
         _loader.add_constructor(_tag, _number)
 
 
-def load_mapping(text: str, what: str = "the YAML") -> dict[str, Any]:
+def load_mapping(text: str, what: str = "the text") -> dict[str, Any]:
     """The mapping in `text`, without aliases, tags and duplicate keys; `what` is its name in errors.
 
     Raises BadYaml.
@@ -91,7 +91,7 @@ def load_mapping(text: str, what: str = "the YAML") -> dict[str, Any]:
     return loaded
 
 
-def load_as_hub(text: str, what: str = "the YAML") -> Any:
+def load_as_hub(text: str, what: str = "the text") -> Any:
     """The value of `text` as the Hub reads cards: YAML 1.2's booleans, aliases up to a limit.
 
     Raises BadYaml.
@@ -115,7 +115,16 @@ def _load(text: str, loader: Any, what: str, *, aliases: bool) -> Any:
         TypeError,
         RecursionError,
     ) as error:
-        raise BadYaml(f"{what} is not valid YAML: {error}") from error
+        raise BadYaml(f"{what} is not valid YAML: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong in a line, and where: the parser calls every text `<unicode string>`."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return str(error)
+    at = error.problem_mark
+    said = ", ".join(filter(None, (error.context, error.problem)))
+    return f"{said} (its line {at.line + 1}, column {at.column + 1})"
 
 
 def _check_events(text: str, what: str, *, aliases: bool) -> None:

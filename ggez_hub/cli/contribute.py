@@ -32,6 +32,7 @@ from ggez_hub.registry.contribution.proposal import (
 )
 from ggez_hub.registry.publication.adapter import check_parcel, publish, read_parcel
 from ggez_hub.registry.publication.result import Published
+from ggez_hub.registry.request import require_repository
 
 
 @click.command("contribute")
@@ -203,12 +204,22 @@ def _propose(
     )
 
 
+def _sign_in(hub: Hub) -> str:
+    from huggingface_hub import constants
+
+    if hub.endpoint == constants.ENDPOINT:
+        return "hf auth login"
+    return f"export HF_ENDPOINT={hub.endpoint} HF_TOKEN=hf_...   # a token of that hub"
+
+
 def _print_push(again: str, target: str, document: CardDocument, hub: Hub, out: Output) -> None:
     """How to send a file that was not pushed; `again` is the command for a hub with an index."""
     text = render_card(document)
     out.note("Nothing was sent. The card below is good, and `pull` would take the adapter.")
     if again:
-        out.note(f"To push the adapter and propose the card:\n  hf auth login\n  {again}")
+        # A token goes to the hub of HF_ENDPOINT alone.
+        sign_in = "" if hub.token else f"  {_sign_in(hub)}\n"
+        out.note(f"To push the adapter and propose the card:\n{sign_in}  {again}")
     else:
         out.note(f"{hub.endpoint} has no index ({INDEX_REPO}) to propose it to.")
     out.note(
@@ -254,6 +265,7 @@ def publish_command(
     Its card and the files that the card records are checked as `pull` will check them, and arrive
     in one commit with a version tag; repeated, nothing is sent twice.
     """
+    require_repository(repo)
     parcel = read_parcel(folder, include)
     with connect(hub, quiet=out.quiet) as server:
         done = publish(parcel, server, repo, private=private, pr=pr)

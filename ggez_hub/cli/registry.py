@@ -13,6 +13,7 @@ from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, out_option
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.hardware import size_text
 from ggez_hub.hub_connection import connect
 from ggez_hub.progress import task
 from ggez_hub.quantities import counted
@@ -68,7 +69,7 @@ def index_build(
     for bad in built.bad:
         out.note(f"left out: {bad.reason}")
     out.line(
-        f"{output}: {counted(built.cards, 'card')} of {counted(built.regions, 'region')}, {built.size / 1e6:.1f} MB"
+        f"{output}: {counted(built.cards, 'card')} of {counted(built.regions, 'region')}, {size_text(built.size)}"
     )
     out.document({"file": str(output), **asdict(built)})
 

@@ -16,6 +16,7 @@ import click
 from ggez_hub.cli.merge_inputs import repository_of
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, out_option
+from ggez_hub.command_line import command_line
 from ggez_hub.errors import UsageProblem
 from ggez_hub.extras import require
 from ggez_hub.hub_connection import connect
@@ -155,11 +156,12 @@ def _print_trained(done: TrainedFolder, out: Output) -> None:
     if record["validations"]:
         step, loss = min(record["validations"], key=lambda pair: pair[1])
         out.line(f"lowest validation loss {loss:.4g}, at step {step}")
-    folder = shlex.quote(str(done.out))
+    folder = str(done.out)
+    sweep = command_line("sweep", {"": "RECIPE.yaml", "-o": "RESULTS"})
     out.line("Measure it over beta, put the scores on its card, and publish it:")
-    out.line("  ggez-hub sweep RECIPE.yaml -o RESULTS")
-    out.line(f"  ggez-hub card measure RESULTS {folder}")
-    out.line(f"  ggez-hub publish {folder} --repo ORG/NAME")
+    out.line(f"  {sweep}")
+    out.line(f"  ggez-hub card measure RESULTS {shlex.quote(folder)}")
+    out.line(f"  {command_line('publish', {'': folder, '--repo': 'ORG/NAME'})}")
     out.document({"out": str(done.out), **record})
 
 

@@ -126,3 +126,19 @@ def test_no_line_of_a_groups_help_is_cut(group):
     listed = found.stdout.partition("Commands:")[2]
     assert listed
     assert "..." not in listed.replace("CARDS...", "")
+
+
+def test_broken_yaml_is_said_in_a_line(tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("kind: filter\nregion: [th\nsources: []\n")
+    found = run("filter", spec, "-o", tmp_path / "out")
+    assert found.exit_code == 2
+    assert "(its line 3, column 8)" in found.stderr
+    assert "unicode string" not in found.stderr
+
+
+def test_the_size_of_a_small_index_has_its_unit(tmp_path):
+    (tmp_path / "cards").mkdir()
+    options = ["--allow-empty", "-o", tmp_path / "index.sqlite"]
+    assert "0.0 MB" not in run("index", "build", tmp_path / "cards", *options).stdout
+    assert " kB" in run("index", "build", tmp_path / "cards", *options).stdout

@@ -196,3 +196,10 @@ def test_figures_that_do_not_follow_are_refused(adapter, tmp_path):
     done = run("card", "measure", adapter, adapter)
     assert done.exit_code == 2
     assert "is a card" in done.stderr
+
+
+def test_results_and_card_in_the_wrong_order(adapter, tmp_path):
+    results = swept(adapter, tmp_path / "out")
+    done = run("card", "measure", adapter, results)
+    assert done.exit_code == 1
+    assert "`ggez-hub card measure RESULTS CARD` puts them on a card" in done.stderr

@@ -304,6 +304,18 @@ def read_until(leader, text, skip=0):
     return seen
 
 
+def test_how_to_sign_in_depends_on_the_hub(place, ana, lora, monkeypatch):
+    given = ("--region", "ph", "--base", SDXL, "--license", "mit", "--print")
+    # Who is signed in needs no advice; a token is sent to the hub of HF_ENDPOINT alone.
+    assert "hf auth login" not in ana("contribute", lora, *given).stderr
+    monkeypatch.delenv("HF_TOKEN")
+    assert "hf auth login" in ana("contribute", lora, *given).stderr
+    other = place.endpoint.replace("127.0.0.1", "localhost")
+    said = ana("contribute", lora, *given, "--hub", other).stderr
+    assert "hf auth login" not in said
+    assert f"export HF_ENDPOINT={other} HF_TOKEN=" in said
+
+
 def test_a_base_on_somebodys_disk(place, ana, peft):
     path = peft / "adapter_config.json"
     config = json.loads(path.read_text())

@@ -279,6 +279,16 @@ def test_somebody_elses_name(place, ana, folder):
     assert not place.api("boo").repo_exists("boo/mine")
 
 
+def test_what_is_named_wrongly_is_said(ana, folder, tmp_path):
+    done = ana("publish", folder, "--repo", "mine")
+    assert done.exit_code == 2
+    assert "A repository is named org/name" in done.stderr
+    done = ana("publish", tmp_path, "--repo", REPO)
+    assert done.exit_code == 1
+    assert "has no card: README.md" in done.stderr
+    assert "ggez-hub card init" in done.stderr
+
+
 def test_without_a_token(place, folder, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     done = CliRunner().invoke(cli, ["publish", str(folder), "--repo", REPO])

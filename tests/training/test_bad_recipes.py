@@ -44,6 +44,7 @@ def rows(folder, picture):
 
 BAD = {
     "unknown key": ({"learning_rat": 1}, ": learning_rat: is not a known key"),
+    "spelling": ({"optimizer": {}}, "optimizer: is not a known key; did you mean optimiser?"),
     "nested key": ({"lora": {"rank": 8}}, "lora.rank: is not a known key"),
     "key of another family": ({"vision": "trained"}, "vision: is not a known key"),
     "missing": ({"region": None}, "region: is missing"),

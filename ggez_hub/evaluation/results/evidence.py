@@ -170,7 +170,10 @@ def _open_card(path: Path) -> Evidence:
     if card.curve == UNKNOWN:
         # A pulled folder's card lies in a folder that is gone when this is read.
         whose = f"the card of {card.adapter.repo}" if card.adapter else str(path)
-        raise GgezError(f"{whose} holds no curve", "There are no scores to recompute.")
+        raise GgezError(
+            f"{whose} holds no curve",
+            "Scores come from `ggez-hub sweep`; `ggez-hub card measure RESULTS CARD` puts them on a card.",
+        )
     curves: list[Rows] = [card.curve, *(joint.curve for joint in card.joint)]
     named = [
         {row.predictions for rows in curve.values() for row in rows.values()} - {UNKNOWN}

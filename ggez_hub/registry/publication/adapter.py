@@ -49,6 +49,11 @@ def read_parcel(folder: Path, include: Sequence[str] = ()) -> Parcel:
     `include` are patterns of further paths. Raises BadCard, NotFit for a file that cannot be
     published, and UsageProblem for a pattern that fits none.
     """
+    if not (folder / CARD_NAME).exists():
+        raise NotFit(
+            f"{folder} has no card: {CARD_NAME}",
+            "`ggez-hub card init FOLDER --region REGION --base BASE` writes one.",
+        )
     document = read_card(folder / CARD_NAME)
     recorded = document.card.files
     if recorded == UNKNOWN:
