@@ -243,7 +243,7 @@ def test_an_author_measures_what_was_trained_and_pull_chooses_from_it(run, tmp_p
         assert line["grp_interval"] == point["grp"]["interval"]
         assert line["grp_raw"] == point["grp_raw"]
 
-    shown = run("pull", *trusted, "-o", "pulled")
+    shown = run("pull", *trusted, "-o", "pulled", "--explain")
     assert "as its author claims" in shown
     assert "left out, at chance at every beta: noise" in shown
     assert "Left out, at chance at every beta on validation: noise" in said
