@@ -184,6 +184,7 @@ def test_a_base_of_a_recipe_is_compared_with_what_others_record_of_it(world, cap
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_vision_language_model_of_southeast_asia(world):
     """SEA-LION's own card, as it is in this repository: a merge, which is measured as it is beside its base."""
     document = read_card(QWEN)
@@ -222,6 +223,7 @@ def test_a_vision_language_model_of_southeast_asia(world):
     assert (card.level, card.kind, {*card.curve}) == ("measured", "merged", {"0", "1"})
 
 
+@pytest.mark.slow
 def test_an_embedding_model_of_southeast_asia(world):
     """A search by a model that knows nothing is at chance, and that is what is reported."""
     base = write_towers(world.folder / "base", SIGLIP)
