@@ -97,7 +97,8 @@ def test_the_job_measures_delivers_and_is_not_started_twice(world, submitted):
     registry, jobs, api = world
     planned, where, first = submitted
     assert planned.code == 0, planned.stderr
-    assert "on t4-small, hours unknown, at most 4 hours and $2.40" in planned.stdout
+    assert "on t4-small, " in planned.stdout
+    assert "by arithmetic, not measured, at most 4 hours and $2.40" in planned.stdout
     assert where == "hf-jobs"
     assert first.code == 0, first.stderr + "\n".join(jobs.logs.get("job0", []))
     assert "gain: **pass**" in first.stdout
