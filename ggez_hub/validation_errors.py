@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import StringConstraints, ValidationError
 
 # What a person can read in one go.
 MOST = 40
@@ -103,6 +103,15 @@ EXPECTED = {
     "model_attributes_type": "should be a block of keys",
 }
 
+# What a text should be, by the pattern that it has to follow.
+FORMS: dict[str, str] = {}
+
+
+def written_as(pattern: str, what: str) -> StringConstraints:
+    """The constraint that a text follows `pattern`; errors say that it should be `what`."""
+    FORMS[pattern] = what
+    return StringConstraints(pattern=pattern)
+
 
 def _text(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind in EXPECTED:
@@ -119,6 +128,8 @@ def _text(kind: str, message: str, context: Mapping[str, Any]) -> str:
         return f"{key} {context['tag']} is not known; it should be one of {', '.join(words)}"
     if kind == "union_tag_not_found":
         return f"needs the key {context['discriminator']}, which says of what kind it is"
+    if kind == "string_pattern_mismatch":
+        return f"should be {FORMS.get(context['pattern'], 'written as ' + context['pattern'])}"
     message = message.removeprefix("Value error, ").replace(" after validation", "")
     # "Input should be greater than 0": what is there is no input to whoever wrote the file.
     message = re.sub(r"^(Input|String|List|Tuple|Dictionary|Value) should ", "should ", message)

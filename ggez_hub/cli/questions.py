@@ -43,5 +43,5 @@ def given_region(context: click.Context, parameter: click.Parameter, value: str 
     if value is not None or context.resilient_parsing:
         return value
     if not on_terminal():
-        raise click.MissingParameter(ctx=context, param=parameter)
+        raise click.MissingParameter("Name it: --region th", ctx=context, param=parameter)
     return ask_region()
