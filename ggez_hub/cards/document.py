@@ -125,7 +125,7 @@ def parse_card(text: str, where: str = "card") -> CardDocument:
     try:
         card = AdapterCard.model_validate(migrated(block))
     except ValidationError as error:
-        raise source.error(map(_of_block, problems(error))) from error
+        raise source.error(map(_of_block, problems(error, AdapterCard))) from error
     except ValueError as error:
         raise source.error([Problem((BLOCK, "schema_version"), str(error))]) from error
     if found := list(hub_key_problems(card, front)):

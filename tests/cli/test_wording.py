@@ -216,3 +216,20 @@ def test_a_repository_that_is_not_shown_has_one_sentence(kind):
     assert "org/name" in shown.message
     assert "http://hub.example" in shown.message + shown.hint
     assert "Client Error" not in shown.message + shown.hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("license: mit", "licence: mit", "sources.0.licence: is not a known key; did you mean license?"),
+        ("columns: {id: id", "columns: {id: id, fitlers: x", "fitlers: is not a known key"),
+        ("keep: any", "keep: any, ruels: []", "keep_region.ruels: is not a known key; did you mean rules?"),
+        ("pictures: ignored", "duplicates: {simliarity: 0.9}", "simliarity: is not a known key; did you mean similarity?"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_key_of_an_inner_block_offers_the_right_one(tmp_path, old, new, said):
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC.replace(old, new))
+    found = run("filter", path, "-o", tmp_path / "out")
+    assert found.exit_code == 2
+    assert said in found.stderr, found.stderr
