@@ -31,7 +31,11 @@ def heard():
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    ids=["ctrl-c", "sigterm"],
+)
 def test_it_ends_with_its_step_and_goes_on_from_there(material, tmp_path, number):
     """Between two states that are due: no step is lost, and the record is that of one run."""
     path = write_recipe(material / "stopped.yaml", lora=LORA, checkpoint_every=4)
