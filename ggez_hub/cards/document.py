@@ -98,6 +98,11 @@ class CardText:
         first = match.group(1).count("\n") + 1
         return cls(where, match.group(2), first, text[match.end() :].lstrip("\n"))
 
+    @property
+    def padded(self) -> str:
+        """The front matter behind as many empty lines that its lines have their numbers in the card."""
+        return "\n" * (self.first - 1) + self.front_matter
+
     def error(self, found: Iterable[Problem]) -> BadCard:
         lines = Lines.of(self.front_matter, self.first)
         return BadCard(f"{self.where} is not a valid card:\n{lines.listed(found)}")
@@ -115,7 +120,7 @@ def parse_card(text: str, where: str = "card") -> CardDocument:
     source = CardText.of(text, where)
     _refuse_secrets(text, source)
     try:
-        loaded = load_mapping(source.front_matter, "the front matter")
+        loaded = load_mapping(source.padded, "the front matter")
         block = loaded.pop(BLOCK, None)
         front = as_the_hub_reads(loaded)
     except ValueError as error:
@@ -155,7 +160,7 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
     """
     try:
         source = CardText.of(text, "README.md")
-        front = load_mapping(source.front_matter, "the front matter")
+        front = load_mapping(source.padded, "the front matter")
     except (BadCard, ValueError):
         return {}, text.strip("\n") and text
     front.pop(BLOCK, None)

@@ -1,6 +1,6 @@
 """Expected values: commits and digests of a repository as others record them, not read from the hub.
 
-They are no pins: nothing is fetched by them. The first contact with the hub compares them with what it
+They are not pins: nothing is fetched by them. The first contact with the hub compares them with what it
 lists, and `ci pin` writes what is true.
 """
 
