@@ -45,7 +45,7 @@ def problems(error: ValidationError, schema: type[BaseModel] | None = None) -> I
         foreign = found["type"] == "extra_forbidden"
         path = tuple(part for part in found["loc"] if part not in BRANCHES)
         path_texts = texts.setdefault(path if foreign else _keys(path), [])
-        near = _meant(path, missing, schema) if foreign else None
+        near = _meant(path, missing, schema) if foreign and len(texts) <= MOST else None
         path_texts.append(
             f"is not a known key; did you mean {near}?"
             if near

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from ggez_hub.safe_yaml import load_mapping
 from ggez_hub.validation_errors import MISSING, MOST, Problem, problems
 from ggez_hub.yaml_text import Lines, path_at
 
+# Letters of a card that is kept in memory once it was read.
+MOST_REMEMBERED = 1_000_000
 # From a version to the next: MIGRATIONS[1] turns a block of version 1 into one of version 2.
 # A step takes the block of the YAML as it is, and may raise KeyError or TypeError for a block
 # that does not follow its version. Version 1 is the first that was published; it has neither `policy`
@@ -117,6 +121,14 @@ def parse_card(text: str, where: str = "card") -> CardDocument:
     """
     if len(text.encode(errors="surrogatepass")) > MAX_CARD_BYTES:
         raise BadCard(f"{where}: larger than {MAX_CARD_BYTES:,} bytes")
+    if len(text) > MOST_REMEMBERED:
+        return _parsed(text, where)
+    found = _remembered(text, where)
+    # Front matter can be changed; what is remembered must not change with it.
+    return replace(found, front_matter=deepcopy(found.front_matter))
+
+
+def _parsed(text: str, where: str) -> CardDocument:
     source = CardText.of(text, where)
     _refuse_secrets(text, source)
     try:
@@ -136,6 +148,10 @@ def parse_card(text: str, where: str = "card") -> CardDocument:
     if found := list(hub_key_problems(card, front)):
         raise source.error(found)
     return CardDocument(card, front, source.prose)
+
+
+# A pull reads the same cards for the index, the choice and the result: parsing YAML is what takes long.
+_remembered = lru_cache(maxsize=64)(_parsed)
 
 
 def read_card(path: Path) -> CardDocument:

@@ -38,6 +38,21 @@ index_option = click.option(
 )
 
 
+def _locked_region(
+    family: str | None, target: Path | None, lock_file: Path | None, **_options: Any
+) -> str:
+    """The region of the lock file of --locked; raises UsageProblem if it is not named either."""
+    from ggez_hub.registry.lock import lock_place, read_lock
+
+    if lock_file is None and target is not None:
+        lock_file = lock_place(target, family)
+    if lock_file is None:
+        raise UsageProblem(
+            "--locked needs a lock file", "Name it with --lock FILE, or its folder with -o DIR."
+        )
+    return read_lock(lock_file).resolution.region
+
+
 def _checked_trust(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     # A misspelt word would be taken for an organisation, and distrust all others without a word.
     if get_close_matches(value, ["curated"], 1, 0.9) not in ([], [value]):
@@ -117,6 +132,8 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
                 "allow_shape_match",
             )
         }
+        if given["region"] is None:
+            given["region"] = _locked_region(given["family"], **options)
         beta = betas if len(betas) > 1 else next(iter(betas), None)
         read = tuple(map(read_parts, parts))
         request = Request(**given, beta=beta, wide=fallback == "wide", parts=read)

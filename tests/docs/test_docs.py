@@ -30,7 +30,7 @@ def name_of(page):
 
 
 # A minute each: from a corpus to an own adapter, and the formats of other programs.
-SLOW = {ROOT / "docs" / name for name in ("tutorial.md", "other-harnesses.md")}
+SLOW = {ROOT / "docs" / name for name in ("tutorial.md", "other-harnesses.md", "python-api.md")}
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ def test_a_product_adds_up_in_the_order_of_the_rank(small_blocks, shape, rank):
     assert torch.equal(product, (total * 0.3).reshape(shape))
 
 
+@pytest.mark.slow
 def test_products_have_the_same_bits_on_other_processors():
     """Sizes that fill no register, and a rank beyond a kernel's panel, in float64."""
     code = (

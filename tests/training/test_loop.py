@@ -127,6 +127,7 @@ def count_forwards():
         hook.remove()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [pytest.param("contrastive", marks=pytest.mark.slow), "noise"])
 def test_in_bfloat16_what_learns_stays_in_float32(material, tmp_path, family):
     done = {}
