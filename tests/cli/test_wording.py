@@ -233,3 +233,11 @@ def test_a_misspelt_key_of_an_inner_block_offers_the_right_one(tmp_path, old, ne
     found = run("filter", path, "-o", tmp_path / "out")
     assert found.exit_code == 2
     assert said in found.stderr, found.stderr
+
+
+def test_a_step_of_a_workflow_by_hand_needs_an_event(monkeypatch):
+    monkeypatch.delenv("GITHUB_EVENT_PATH", raising=False)
+    found = run("ci", "check")
+    assert found.exit_code == 1
+    assert "there is no event: GITHUB_EVENT_PATH is not set" in found.stderr
+    assert "--event FILE" in found.stderr
