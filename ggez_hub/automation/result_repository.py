@@ -18,7 +18,12 @@ from ggez_hub.regions import alpha
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.licences import MayNotPush
-from ggez_hub.registry.publication.result import push, require_passing_on, scores_beside
+from ggez_hub.registry.publication.result import (
+    bill_beside,
+    push,
+    require_passing_on,
+    scores_beside,
+)
 from ggez_hub.registry.pull.plan import PullPlan, plan
 from ggez_hub.registry.pull.published_merge import find_published
 from ggez_hub.registry.pull.pull import carry_out
@@ -108,6 +113,7 @@ class Pusher:
         pulled = carry_out(planned, self.hub, place)
         may_write = write_access(self.hub, repo)
         beside = scores_beside(planned, may_write.hub)
+        beside |= bill_beside(pulled, planned, may_write.hub, repo)
         done = push(pulled, planned.obligations, may_write.hub, repo, beside=beside)
         self.say(f"{repo}: by the token of {may_write.reason}")
         return Pushed(f"{done.repo}@{done.revision}", suffix, "")

@@ -142,6 +142,21 @@ class Training(FrozenModel):
     versions: OrUnknown[dict[Text, Text]]
 
 
+class Disclosure(FrozenModel):
+    """What its authors say of its use, for bills of materials; a card may leave it out.
+
+    `energy_kwh` is what the training took; `autonomy` is whether it acts without a person.
+    """
+
+    uses: OrUnknown[list[Text]] = "unknown"
+    limitations: OrUnknown[list[Text]] = "unknown"
+    risks: OrUnknown[list[Text]] = "unknown"
+    explanation: Text = "unknown"
+    standards: OrUnknown[list[Text]] = "unknown"
+    autonomy: Literal["yes", "no", "unknown"] = "unknown"
+    energy_kwh: OrUnknown[Annotated[float, Field(gt=0)]] = "unknown"
+
+
 class FileRecord(FrozenModel):
     """Size and digest of a file of the adapter."""
 
@@ -194,6 +209,7 @@ class AdapterCard(FrozenModel):
     baselines: Baselines | None = None
     closed: ClosedPart | None = None
     seeds: list[SeedRun] = Field([], max_length=64)
+    disclosure: Disclosure = Disclosure()
     status: Status
     published_by: Account
     registered_by: Account

@@ -68,6 +68,9 @@ SECTIONS = {
         "verify": CommandEntry(
             "verify", "Check a pulled folder against its lock, or scores against predictions."
         ),
+        "bom": CommandEntry(
+            "bom", "A bill of materials as CycloneDX 1.6, made from lock and card."
+        ),
         "export": CommandEntry(
             "exchange", "Results or a card's evidence in the format of another harness."
         ),

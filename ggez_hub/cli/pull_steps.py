@@ -110,14 +110,16 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
 
 
 def _push(pulled: Pulled, planned: PullPlan, hub: Hub, options: PullOptions, out: Output) -> None:
-    from ggez_hub.registry.publication.result import push, scores_beside
+    from ggez_hub.registry.publication.result import bill_beside, push, scores_beside
+
+    repo = options.repo or ""
 
     done = push(
         pulled,
         planned.obligations,
         hub,
-        options.repo or "",
-        beside=scores_beside(planned, hub),
+        repo,
+        beside=scores_beside(planned, hub) | bill_beside(pulled, planned, hub, repo),
         private=options.private,
         pr=options.pr,
     )

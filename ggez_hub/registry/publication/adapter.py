@@ -19,6 +19,7 @@ from ggez_hub.merging.side_files import WEIGHT_SUFFIXES
 from ggez_hub.parity.beta_choice import choose_for
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.registry.adapter_kinds import get_kind
+from ggez_hub.registry.bill_of_materials.bill import BILL_FILE, bill_text, card_bill
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.file_checks import NotFit, is_side_file, vet_adapter, vet_base
 from ggez_hub.registry.licences import reviewed
@@ -144,7 +145,12 @@ def publish(
     return deliver(
         hub,
         repo,
-        {**scores, **parcel.files, CARD_NAME: render_card(document).encode()},
+        {
+            **scores,
+            **parcel.files,
+            BILL_FILE: bill_text(card_bill(document, repo, hub.endpoint)).encode(),
+            CARD_NAME: render_card(document).encode(),
+        },
         f"Publish the {document.card.region} adapter for {document.card.base.repo}",
         f"{document.card.summary.get('en', '')}\n\nBy `ggez-hub publish`.".strip(),
         private=private,

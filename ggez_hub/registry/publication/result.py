@@ -23,6 +23,7 @@ from ggez_hub.hub.commits import (
     tag_version,
 )
 from ggez_hub.hub.pull_requests import Proposal, propose
+from ggez_hub.registry.bill_of_materials.bill import BILL_FILE, bill_text, lock_bill
 from ggez_hub.registry.constants import LOCK_NAME
 from ggez_hub.registry.licences import Obligations, may_push
 from ggez_hub.registry.lock import differences
@@ -124,6 +125,12 @@ def require_passing_on(form: str, asked: Obligations) -> None:
     holds_base = "base" in get_form(form).parts
     terms = tuple(term for term in asked.terms if holds_base or term.role != "base")
     may_push(replace(asked, terms=terms))
+
+
+def bill_beside(pulled: Pulled, planned: PullPlan, hub: Hub, repo: str) -> dict[str, Content]:
+    """The bill of materials of a result that goes to `repo`."""
+    bill = lock_bill(pulled.lock, planned.documents, repo, hub.endpoint)
+    return {BILL_FILE: bill_text(bill).encode()}
 
 
 def scores_beside(planned: PullPlan, hub: Hub) -> dict[str, Content]:
