@@ -31,6 +31,7 @@ from ggez_hub.parity.beta_choice import choose_for
 from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import PublishedIndex, publish_index
 from ggez_hub.registry.local_merge.inputs import MergeRecipe
+from ggez_hub.registry.trust.statement import SigningKey
 
 HEAD = """\
 # {path} at the beta that its curve gives for alpha {alpha:.5f}.
@@ -71,6 +72,7 @@ class Publisher:
 
     evaluator  the commit of the program that measures
     keep       a folder for the answers of the closed part of the test side, if there is one
+    by         what signs the index
     """
 
     repository: Path
@@ -80,6 +82,7 @@ class Publisher:
     evaluator: str
     say: Callable[[str], None]
     keep: Path | None = None
+    by: SigningKey | None = None
 
     def publish(self, pusher: Pusher) -> tuple[PublishedIndex, list[Standing]]:
         """Measure what is new, publish the index by one commit, push the results.
@@ -204,6 +207,7 @@ class Publisher:
             skip_bad=True,
             allow_empty=not indexed,
             evidence=evidence,
+            by=self.by,
         )
         for bad in done.built.bad:
             self.say(f"left out: {bad.reason}")

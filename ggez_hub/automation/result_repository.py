@@ -28,6 +28,7 @@ from ggez_hub.registry.pull.plan import PullPlan, plan
 from ggez_hub.registry.pull.published_merge import find_published
 from ggez_hub.registry.pull.pull import carry_out
 from ggez_hub.registry.request import Request
+from ggez_hub.registry.trust.statement import SigningKey
 
 # Of the adapter forms the one that holds the most kinds of adapters, and the one for pipelines.
 ADAPTER_FORMS = ("peft", "diffusers")
@@ -48,6 +49,7 @@ class Pusher:
 
     on_request  paths of cards whose merged weights are wanted although they are large
     large       whether this machine merges what is too large for a runner of GitHub
+    by          what signs the results
     """
 
     hub: Hub
@@ -56,6 +58,7 @@ class Pusher:
     say: Callable[[str], None]
     on_request: frozenset[str] = frozenset()
     large: bool = False
+    by: SigningKey | None = None
 
     def push(self, path: str, card: AdapterCard) -> Pushed:
         """Push the result of the accepted card at `path`; repeated, nothing is sent."""
@@ -114,6 +117,6 @@ class Pusher:
         may_write = write_access(self.hub, repo)
         beside = scores_beside(planned, may_write.hub)
         beside |= bill_beside(pulled, planned, may_write.hub, repo)
-        done = push(pulled, planned.obligations, may_write.hub, repo, beside=beside)
+        done = push(pulled, planned.obligations, may_write.hub, repo, beside=beside, by=self.by)
         self.say(f"{repo}: by the token of {may_write.reason}")
         return Pushed(f"{done.repo}@{done.revision}", suffix, "")

@@ -13,6 +13,7 @@ from ggez_hub.cards.schema import Location
 from ggez_hub.cli.description import Description, complete, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FOLDER
+from ggez_hub.cli.trust import signing_option
 from ggez_hub.command_line import command_line
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub import Hub
@@ -33,6 +34,7 @@ from ggez_hub.registry.contribution.proposal import (
 from ggez_hub.registry.publication.adapter import check_parcel, publish, read_parcel
 from ggez_hub.registry.publication.result import Published
 from ggez_hub.registry.request import require_repository
+from ggez_hub.registry.trust.statement import SigningKey
 
 
 @click.command("contribute")
@@ -249,6 +251,7 @@ def _print_push(again: str, target: str, document: CardDocument, hub: Hub, out: 
 @click.option(
     "--include", multiple=True, metavar="PATTERN", help="Further files, as training.json."
 )
+@signing_option
 @hub_option
 @output_options
 def publish_command(
@@ -257,6 +260,7 @@ def publish_command(
     pr: bool,
     private: bool,
     include: tuple[str, ...],
+    by: SigningKey | None,
     hub: str,
     out: Output,
 ) -> None:
@@ -268,7 +272,7 @@ def publish_command(
     require_repository(repo)
     parcel = read_parcel(folder, include)
     with connect(hub, quiet=out.quiet) as server:
-        done = publish(parcel, server, repo, private=private, pr=pr)
+        done = publish(parcel, server, repo, private=private, pr=pr, by=by)
         has_index = server.exists(INDEX_REPO, "dataset")
     if parcel.left_out:
         out.line(f"left out: {', '.join(parcel.left_out)} (--include takes more)")

@@ -68,6 +68,7 @@ SECTIONS = {
         "verify": CommandEntry(
             "verify", "Check a pulled folder against its lock, or scores against predictions."
         ),
+        "trust": CommandEntry("trust", "Who may sign for whom: keys, and identities of workflows."),
         "bom": CommandEntry(
             "bom", "A bill of materials as CycloneDX 1.6, made from lock and card."
         ),

@@ -19,6 +19,7 @@ from ggez_hub.cli.request import (
     request_options,
     resolution_json,
 )
+from ggez_hub.cli.trust import TrustOptions, signing_option, trust_options
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
@@ -54,11 +55,18 @@ offline_option = click.option(
 @click.option("--push", "repo", metavar="ORG/NAME", help="Publish the result there.")
 @click.option("--private", is_flag=True, help="Make the repository of --push private.")
 @click.option("--pr", is_flag=True, help="With --push: open a pull request instead of committing.")
+@signing_option
+@trust_options
 @offline_option
 @hub_option
 @output_options
 def pull_command(
-    request: Request, target: Path | None, hub: str, out: Output, **options: Any
+    request: Request,
+    target: Path | None,
+    trusted: TrustOptions,
+    hub: str,
+    out: Output,
+    **options: Any,
 ) -> None:
     """A base model adapted to a region, merged and ready to load.
 
@@ -78,7 +86,8 @@ def pull_command(
 
     from ggez_hub.cli.pull_cache import answer_from_cache
 
-    with connect(hub, quiet=out.quiet, offline=given.offline) as server:
+    with connect(hub, quiet=out.quiet, offline=given.offline) as connected:
+        server = trusted.on(connected)
         if given.is_plain and answer_from_cache(request, server, given.target, out):
             return
         print_region(request, out)
@@ -89,10 +98,13 @@ def pull_command(
 
 @click.command("resolve")
 @request_options
+@trust_options
 @offline_option
 @hub_option
 @output_options
-def resolve_command(request: Request, offline: bool, hub: str, out: Output) -> None:
+def resolve_command(
+    request: Request, trusted: TrustOptions, offline: bool, hub: str, out: Output
+) -> None:
     """What a pull would take, and why.
 
     Every candidate with its reason. Nothing is written.
@@ -102,7 +114,7 @@ def resolve_command(request: Request, offline: bool, hub: str, out: Output) -> N
     print_region(request, out)
     with connect(hub, quiet=out.quiet, offline=offline) as server:
         # Nothing will be fetched, of whatever size.
-        planned = plan_or_ask(request, server, None, out, costs_only=True)
+        planned = plan_or_ask(request, trusted.on(server), None, out, costs_only=True)
     if planned.shipped:
         out.note(f"{planned.shipped}.")
     print_resolution(planned, out, explain=True, licences=True)
@@ -117,6 +129,7 @@ def resolve_command(request: Request, offline: bool, hub: str, out: Output) -> N
     "--sha256", "file", metavar="FILE", help="Only adapters with this file, or this sha256."
 )
 @index_option
+@trust_options
 @hub_option
 @output_options
 def search_command(
@@ -124,6 +137,7 @@ def search_command(
     family: str | None,
     file: str | None,
     index: IndexChoice | None,
+    trusted: TrustOptions,
     hub: str,
     out: Output,
 ) -> None:
@@ -139,7 +153,7 @@ def search_command(
     sha256 = _sha256(file) if file else None
     chain = [r.id for r in fallback_chain(find_region(region))] if region else None
     with connect(hub, quiet=out.quiet) as server:
-        listing = known_entries(server, index, chain, file_sha256=sha256)
+        listing = known_entries(trusted.on(server), index, chain, file_sha256=sha256)
         found = [
             entry
             for entry in listing.entries

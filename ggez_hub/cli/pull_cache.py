@@ -8,9 +8,10 @@ from typing import Any
 from ggez_hub.cli.output import Output
 from ggez_hub.hub import Hub
 from ggez_hub.regions import alpha, find_region
-from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
+from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO, policy_file
 from ggez_hub.registry.pull.cache import PullAnswer, PullKey, record_answer, recorded_answer
 from ggez_hub.registry.request import Request
+from ggez_hub.registry.trust.memory import seen_index
 
 # What `pull` prints of its folder when it made it, and when it found it.
 WRITTEN = "written"
@@ -24,6 +25,10 @@ def answer_from_cache(request: Request, hub: Hub, target: Path, out: Output) -> 
         return False
     # Any change of a card changes the commit of the index.
     if hub.newest_commit(INDEX_REPO, INDEX_FILE, "dataset") != answer.index:
+        return False
+    # A hub may have been taken back to it, or left alone for too long.
+    newest = None if hub.temporary else seen_index(hub)
+    if newest is not None and (newest.revision != answer.index or newest.is_expired):
         return False
     out.line(answer.text or "")
     out.document(answer.document)
@@ -46,4 +51,7 @@ def remember(
 
 def _key(request: Request, hub: Hub, target: Path) -> PullKey:
     factor = alpha(find_region(request.region)).value if request.alpha is None else request.alpha
-    return PullKey(request, hub.endpoint, str(target), factor)
+    trust = f"{hub.signatures}, {hub.allow_stale}"
+    if policy_file().is_file():
+        trust += f", {policy_file().read_text(encoding='utf-8')}"
+    return PullKey(request, hub.endpoint, str(target), factor, trust)

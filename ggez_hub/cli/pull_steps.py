@@ -122,6 +122,7 @@ def _push(pulled: Pulled, planned: PullPlan, hub: Hub, options: PullOptions, out
         beside=scores_beside(planned, hub) | bill_beside(pulled, planned, hub, repo),
         private=options.private,
         pr=options.pr,
+        by=options.by,
     )
     if done.proposal is not None:
         out.line(f"{done.proposal.state}: {done.proposal.url}")

@@ -12,6 +12,7 @@ from ggez_hub.cli.ci.workflow import answer, clone_option, keep_option, program_
 from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, out_option
+from ggez_hub.cli.trust import signing_option
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hardware import size_text
 from ggez_hub.hub_connection import connect
@@ -22,6 +23,7 @@ from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import build_index
 from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.index.verification import stale_entries, verify_entries
+from ggez_hub.registry.trust.statement import SigningKey
 
 allow_empty_option = click.option(
     "--allow-empty", is_flag=True, help="Make an index without any card, if there is none."
@@ -78,14 +80,21 @@ def index_build(
 @click.argument("cards", type=FOLDER, default="cards")
 @click.option("--skip-bad", is_flag=True, help="Leave out invalid cards, and list them.")
 @allow_empty_option
+@signing_option
 @hub_option
 @output_options
-def index_publish(cards: Path, skip_bad: bool, allow_empty: bool, hub: str, out: Output) -> None:
-    """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit."""
+def index_publish(
+    cards: Path, skip_bad: bool, allow_empty: bool, by: SigningKey | None, hub: str, out: Output
+) -> None:
+    """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit.
+
+    With --signing-key the file is signed with a number and an expiry; run again, one that is half
+    expired is signed anew.
+    """
     from ggez_hub.registry.index.build import publish_index
 
     with connect(hub, quiet=out.quiet) as server:
-        done = publish_index(cards, server, skip_bad=skip_bad, allow_empty=allow_empty)
+        done = publish_index(cards, server, skip_bad=skip_bad, allow_empty=allow_empty, by=by)
     for bad in done.built.bad:
         out.note(f"left out: {bad.reason}")
     what = f"{counted(len(done.changed), 'file')} changed" if done.changed else "unchanged"

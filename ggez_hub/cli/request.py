@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ggez_hub.registry.pull.parity_table import ParityTable
     from ggez_hub.registry.pull.plan import PullPlan
     from ggez_hub.registry.resolution import PinnedAdapter, PinnedRepo, Resolution
+    from ggez_hub.registry.trust.statement import SigningKey
 
 
 R = TypeVar("R")
@@ -158,6 +159,7 @@ class PullOptions:
     repo: str | None = None
     private: bool = False
     pr: bool = False
+    by: SigningKey | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -201,6 +203,9 @@ def print_resolution(
     if planned.composition is not None:
         out.line(f"         This is {planned.composition.text}.")
     if explain:
+        for adapter in resolution.adapters:
+            for line in adapter.signatures:
+                out.line(f"signed   {line}")
         out.line("candidates")
         for adapter in resolution.adapters:
             out.line(f"  taken     {adapter.source.repo} ({adapter.region})")

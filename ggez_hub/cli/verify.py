@@ -11,8 +11,10 @@ import click
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FILE
 from ggez_hub.cli.scores import print_scores
+from ggez_hub.cli.trust import signatures_option
 from ggez_hub.command_line import command_line
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.hub.client import Signatures
 from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import LOCK_NAME
@@ -55,6 +57,10 @@ if TYPE_CHECKING:
     type=FILE,
     help="The predictions of the closed part, published after its rotation: recompute it too.",
 )
+@click.option(
+    "--owner", metavar="OWNER", help="Of a signature: for whom on a hub its signer has to sign."
+)
+@signatures_option
 @hub_option
 @output_options
 def verify_command(
@@ -65,6 +71,8 @@ def verify_command(
     endpoints: tuple[str, ...],
     seed: int,
     closed: Path | None,
+    owner: str | None,
+    signatures: Signatures | None,
     hub: str,
     out: Output,
 ) -> None:
@@ -73,7 +81,9 @@ def verify_command(
     A pulled folder (ggez.lock), or the model in it: every byte of every output is read. A results folder (results.json)
     or an adapter's folder with its card and evidence: every score, interval, GRP and beta is
     recomputed from the predictions, without a model. With --rerun the model answers some of them again:
-    the one that the results name, or that of a recipe.
+    the one that the results name, or that of a recipe. A folder with a signature (model.sig, by
+    ggez-hub or any program of OpenSSF Model Signing) is compared with it, and its signer with
+    trust.yaml.
     """
     from ggez_hub.evaluation.results.evidence import CARD, RESULTS
 
@@ -85,14 +95,45 @@ def verify_command(
         again = _rerun(place, count, recipe, key_variable, endpoints, seed, hub, out)
         print_scores(place, out, again=again, closed=closed)
         return
+    signed = _verify_signature(place, owner, signatures, out)
     names = (RESULTS, CARD)
     locks = locks_in(place)
+    if signed and not (place / RESULTS).is_file():
+        # A published folder is flat: its signature covers lock and weights alike.
+        out.document({"folder": str(place), "ok": True, "signer": signed, "differences": []})
+        return
     if not locks and (not place.is_dir() or any((place / name).is_file() for name in names)):
         print_scores(place, out, closed=closed)
     elif closed is not None:
         raise UsageProblem(f"{place} holds a merge, not scores", "Leave --closed out.")
     else:
         _verify_locks(locks or (place / LOCK_NAME,), out)
+
+
+def _verify_signature(
+    place: Path, owner: str | None, signatures: Signatures | None, out: Output
+) -> str | None:
+    """Who signed a folder; None where nobody did, nor has to. Raises BadSignature."""
+    from ggez_hub.registry.trust.checks import UNSIGNED, verify_folder
+    from ggez_hub.registry.trust.policy import read_policy
+    from ggez_hub.registry.trust.statement import SIGNATURE_FILE, BadSignature
+
+    asked = signatures or read_policy().signatures
+    file = place / SIGNATURE_FILE
+    if asked == "off":
+        return None
+    if not file.is_file():
+        if asked == "required":
+            raise BadSignature(f"{place} is not signed", UNSIGNED)
+        return None
+    found = verify_folder(place, file, owner)
+    when = f" on {found.signed:%Y-%m-%d}" if found.signed else ""
+    count = sum(1 for _ in found.manifest.resource_descriptors())
+    out.line(
+        f"{place}: {counted(count, 'file is', 'files are')} as signed{when} by {found.signer.name}, "
+        f"who signs for {', '.join(found.signer.owners)}"
+    )
+    return found.signer.name
 
 
 def _verify_locks(locks: Sequence[Path], out: Output) -> None:

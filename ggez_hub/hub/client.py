@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ggez_hub.errors import GgezError
 from ggez_hub.hub.answers import Answers, NotInCache
@@ -32,6 +32,8 @@ MAX_TEXT_BYTES = 8_000_000
 COMMIT = re.compile(r"[0-9a-f]{40}")
 NO_REPOSITORY = "no such repository"
 DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# What has to be signed: all, what has a signature, nothing.
+Signatures: TypeAlias = Literal["required", "if-present", "off"]
 
 
 class NoAccess(GgezError):
@@ -44,13 +46,17 @@ class Hub:
 
     An `offline` hub is never asked: what reads answers from the cache or raises NotInCache, all else
     raises GgezError. The answers of a `temporary` one, whose address ends with the command, are not
-    kept. Methods raise what the client raises, beside the errors that they name.
+    kept. `signatures` is what is asked of what it holds, None what trust.yaml says; with
+    `allow_stale` an index may be older than one seen before. Methods raise what the client raises,
+    beside the errors that they name.
     """
 
     endpoint: str
     token: str | None = field(default=None, repr=False)
     offline: bool = False
     temporary: bool = False
+    signatures: Signatures | None = None
+    allow_stale: bool = False
 
     @classmethod
     def of_environment(cls, endpoint: str | None = None, *, offline: bool = False) -> Hub:

@@ -96,7 +96,7 @@ class PinnedFile(FrozenModel, strict=False):
 class PinnedRepo(FrozenModel, strict=False):
     """Files of a repository at a commit; `weights` are the sha256s of its weight files.
 
-    `tag` is the tag that it was asked for by, which names that commit.
+    `tag` is the tag that it was asked for by, which names that commit; `signer` signed it.
     """
 
     repo: RepoId
@@ -106,6 +106,7 @@ class PinnedRepo(FrozenModel, strict=False):
     weights: dict[FilePath, Sha256]
     files: tuple[PinnedFile, ...]
     tag: str | None = None
+    signer: str | None = None
 
     @property
     def nbytes(self) -> int:
@@ -153,7 +154,7 @@ class PinnedCard(FrozenModel, strict=False):
     """The card that was read: a file of the curated index, or the adapter's own README.md.
 
     Of an index that the package ships the `repo_type` is `package`, and `revision` identifies all
-    its cards.
+    its cards. `signer` signed the index.
     """
 
     repo: RepoId
@@ -161,6 +162,7 @@ class PinnedCard(FrozenModel, strict=False):
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")
     path: FilePath
     sha256: Sha256
+    signer: str | None = None
 
 
 class PinnedAdapter(FrozenModel, strict=False):
@@ -176,6 +178,12 @@ class PinnedAdapter(FrozenModel, strict=False):
     beta: ChosenBeta | None
     parts: ResolvedParts | None = None
     card: PinnedCard
+
+    @property
+    def signatures(self) -> list[str]:
+        """Who signed the adapter, and the index with its card, in words."""
+        signed = {self.source.repo: self.source.signer, "the index": self.card.signer}
+        return [f"{what} is signed by {signer}" for what, signer in signed.items() if signer]
 
     @property
     def weight(self) -> float | None:

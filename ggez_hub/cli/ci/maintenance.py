@@ -11,12 +11,14 @@ import click
 
 from ggez_hub.cli.ci.workflow import clone_option, keep_option, program_commit, summary
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.trust import signing_option
 from ggez_hub.errors import GgezError
 from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.automation.commit_pins import LoosePin
+    from ggez_hub.registry.trust.statement import SigningKey
 
 
 @click.command("pin")
@@ -212,6 +214,7 @@ def measure_command(repository: Path, work: Path, keep: Path | None, hub: str, o
     envvar="GGEZ_LARGE",
     help="This machine merges what a runner of GitHub cannot.",
 )
+@signing_option
 @hub_option
 @output_options
 def publish_command(
@@ -220,6 +223,7 @@ def publish_command(
     keep: Path | None,
     merged: tuple[str, ...],
     large: bool,
+    by: SigningKey | None,
     hub: str,
     out: Output,
 ) -> None:
@@ -236,9 +240,9 @@ def publish_command(
     on_request = frozenset(path for path in merged if path)
     with connect(hub, quiet=True) as server:
         publisher = Publisher(
-            repository, server, work, budget, program_commit(repository), out.line, keep
+            repository, server, work, budget, program_commit(repository), out.line, keep, by
         )
-        pusher = Pusher(server, budget, work / "results", out.line, on_request, large)
+        pusher = Pusher(server, budget, work / "results", out.line, on_request, large, by)
         done, standings = publisher.publish(pusher)
     out.line(f"index @ {done.revision[:12]}: {counted(done.built.cards, 'card')}")
     for standing in standings:

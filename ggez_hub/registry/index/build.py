@@ -38,6 +38,8 @@ from ggez_hub.registry.index.file import (
     read_index,
     second_cards,
 )
+from ggez_hub.registry.trust.freshness import sign_index
+from ggez_hub.registry.trust.statement import SIGNATURE_FILE, SigningKey
 
 # Starting processes takes as long as reading so many cards.
 CARDS_BEFORE_PROCESSES = 200
@@ -200,8 +202,12 @@ def publish_index(
     skip_bad: bool = False,
     allow_empty: bool = False,
     evidence: Mapping[str, Content] = MappingProxyType({}),
+    by: SigningKey | None = None,
 ) -> PublishedIndex:
     """Bring the index data set to hold exactly the cards below `cards`, and their index file.
+
+    `by` signs the file, which has the sha256 of every card, with its number and expiry; an unchanged
+    one is signed anew when half of its life is over.
 
     `evidence` are further files by their paths in the data set. Other cards are removed; repeated,
     nothing is sent. Raises GgezError before anything is sent, NoToken, CommitRefused, and what the
@@ -219,7 +225,10 @@ def publish_index(
         }
         files |= {**evidence, INDEX_FILE: index}
         ensure_repo(hub, INDEX_REPO, private=False, repo_type="dataset")
-        there = [file.path for file in head_of(hub, INDEX_REPO, "dataset").files]
+        head = head_of(hub, INDEX_REPO, "dataset")
+        if signature := sign_index(by, index, hub, head):
+            files[SIGNATURE_FILE] = signature
+        there = [file.path for file in head.files]
         gone = [path for path in there if path.startswith("cards/") and path not in files]
         message = f"Index {built.cards} accepted adapters"
         done = commit(hub, INDEX_REPO, files, message, remove=gone, repo_type="dataset")

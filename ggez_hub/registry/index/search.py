@@ -10,6 +10,7 @@ from typing import Literal
 
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.hub_metadata import TAG
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub
 from ggez_hub.registry.constants import CARD_NAME, INDEX_FILE, INDEX_REPO
@@ -34,6 +35,7 @@ from ggez_hub.registry.index.file import (
 from ggez_hub.registry.index.shipped import shipped_index
 from ggez_hub.registry.request import IndexChoice
 from ggez_hub.registry.resolution import PinnedCard
+from ggez_hub.registry.trust.freshness import require_fresh
 
 SHOWN_TAGS = 5
 
@@ -51,8 +53,8 @@ def accepted_entries(
     """The curated index of a hub: its entries for `regions`, of `repos`, or that record a file; or all.
 
     Adapters of other regions are counted. The index file is downloaded once for each of its
-    versions; where there is none, it is built here from all cards. Raises NoIndex, BadIndex, and
-    what the client raises.
+    versions; where there is none, it is built here from all cards. Raises NoIndex, BadIndex,
+    UntrustedIndex, and what the client raises.
     """
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -74,6 +76,7 @@ def accepted_entries(
         ) from error
     if newest is None:
         revision, rows, listing = _of_cards(hub, regions, repos, file_sha256)
+        signer = require_fresh(hub, revision, None)
     else:
         revision, file = newest
         if file.size > MAX_INDEX_BYTES:
@@ -81,8 +84,9 @@ def accepted_entries(
                 f"{INDEX_FILE} of {hub.endpoint} is larger than {MAX_INDEX_BYTES:,} bytes"
             )
         folder = hub.fetch(INDEX_REPO, revision, [file], "dataset")
+        signer = require_fresh(hub, revision, sha256_file(folder / INDEX_FILE))
         rows, listing = read_index(folder / INDEX_FILE, regions, repos, file_sha256)
-    entries = tuple(_listed(hub, "dataset", revision, row, packed) for row, packed in rows)
+    entries = tuple(_listed(hub, "dataset", revision, row, packed, signer) for row, packed in rows)
     return replace(listing, entries=entries)
 
 
@@ -129,10 +133,20 @@ def _of_cards(
 
 
 def _listed(
-    hub: Hub, where: Literal["dataset", "package"], revision: str, row: IndexRow, packed: bytes
+    hub: Hub,
+    where: Literal["dataset", "package"],
+    revision: str,
+    row: IndexRow,
+    packed: bytes,
+    signer: str | None = None,
 ) -> IndexEntry:
     card = PinnedCard(
-        repo=INDEX_REPO, repo_type=where, revision=revision, path=row.path, sha256=row.sha256
+        repo=INDEX_REPO,
+        repo_type=where,
+        revision=revision,
+        path=row.path,
+        sha256=row.sha256,
+        signer=signer,
     )
 
     def read_card() -> CardDocument:

@@ -24,6 +24,7 @@ from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.file_checks import NotFit, is_side_file, vet_adapter, vet_base
 from ggez_hub.registry.licences import reviewed
 from ggez_hub.registry.publication.result import Published, deliver, score_files
+from ggez_hub.registry.trust.statement import SigningKey
 from ggez_hub.safetensors_header import read_header
 
 # What goes with an adapter although its card records no digest of it.
@@ -132,7 +133,13 @@ def check_parcel(parcel: Parcel, hub: Hub, repo: str) -> None:
 
 
 def publish(
-    parcel: Parcel, hub: Hub, repo: str, *, private: bool = False, pr: bool = False
+    parcel: Parcel,
+    hub: Hub,
+    repo: str,
+    *,
+    private: bool = False,
+    pr: bool = False,
+    by: SigningKey | None = None,
 ) -> Published:
     """Check and publish, as `deliver` does.
 
@@ -156,6 +163,7 @@ def publish(
         private=private,
         pr=pr,
         outdated=lambda: _outdated(hub, repo, parcel),
+        by=by,
     )
 
 

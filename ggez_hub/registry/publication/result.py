@@ -31,6 +31,7 @@ from ggez_hub.registry.pull.plan import PullPlan
 from ggez_hub.registry.pull.pull import Pulled
 from ggez_hub.registry.pull.result_card import claimed_rows
 from ggez_hub.registry.result_forms import get_form
+from ggez_hub.registry.trust.statement import SigningKey, with_signature
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,23 @@ def deliver(
     pr: bool,
     gated: bool = False,
     outdated: Callable[[], Collection[str]] = tuple,
+    by: SigningKey | None = None,
 ) -> Published:
     """Send files to a repository by one commit; repeated, nothing is sent that is there already.
 
     `outdated` are files to remove, once the repository exists. A version tag (v1, v2, ...) is added
     where the content is new. With `pr` a pull request with the description is opened or updated
-    instead, and nothing is tagged.
+    instead, and nothing is tagged. `by` signs the files.
     """
     if pr:
+        files = with_signature(files, by, hub, head_of(hub, repo))
         proposal = propose(hub, repo, files, message, description)
         return Published(repo, head_of(hub, repo).revision, (), proposal=proposal)
     ensure_repo(hub, repo, private=private)
     if gated:
         # Before the weights: nobody reads them in between.
         gate(hub, repo)
+    files = with_signature(files, by, hub, head_of(hub, repo))
     done = commit(hub, repo, files, message, remove=outdated())
     return Published(repo, done.revision, done.changed, tag_version(hub, repo, done.revision))
 
@@ -82,6 +86,7 @@ def push(
     beside: Mapping[str, Content] | None = None,
     private: bool = False,
     pr: bool = False,
+    by: SigningKey | None = None,
 ) -> Published:
     """Publish a pulled folder with the files `beside` it, as `deliver` does.
 
@@ -114,6 +119,7 @@ def push(
         private=private,
         pr=pr,
         gated=resolution.gated,
+        by=by,
     )
 
 

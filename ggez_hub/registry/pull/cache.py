@@ -30,12 +30,14 @@ class PullKey:
 
     target   the folder as it was typed: the answer names it
     alpha    of the region, as the releases on this machine have it
+    trust    what has to be signed, and by whom
     """
 
     request: Request
     endpoint: str
     target: str
     alpha: float
+    trust: str = ""
     version: str = __version__
 
     def as_json(self) -> dict[str, Any]:

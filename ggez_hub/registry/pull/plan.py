@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ggez_hub.cards.expected import ListedFile, differences
+from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.merging.similarity import Cosine, cosines
@@ -32,6 +33,9 @@ from ggez_hub.registry.resolver.composition import (
     joint_measurement,
 )
 from ggez_hub.registry.resolver.resolver import Resolved
+from ggez_hub.registry.trust.checks import signer_of
+from ggez_hub.registry.trust.freshness import UntrustedIndex
+from ggez_hub.registry.trust.statement import BadSignature
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def plan_locked(lock: Lock, hub: Hub) -> PullPlan:
     warnings: tuple[str, ...] = ()
     if not hub.offline:
         check_upstream(lock, hub)
-        warnings = tuple(_yanked_since(lock, hub))
+        warnings = (*_yanked_since(lock, hub), *_unsigned_now(lock, hub))
     documents = tuple(read_pinned_card(hub, a.card) for a in lock.resolution.adapters)
     asked = obligations(lock.resolution, documents)
     return PullPlan(lock.resolution, documents, asked, lock=lock, warnings=warnings)
@@ -128,10 +132,24 @@ def plan_locked(lock: Lock, hub: Hub) -> PullPlan:
 def _yanked_since(lock: Lock, hub: Hub) -> Iterator[str]:
     try:
         yanked = yanked_adapters(hub)
-    except BadIndex as problem:
+    except (BadIndex, UntrustedIndex) as problem:
         yield f"whether anything was yanked is not known: {problem.message}"
         return
     for adapter in lock.resolution.adapters:
         reason = yanked.get(adapter.source.repo.lower())
         if reason is not None:
             yield f"{adapter.source.repo} was yanked: {reason or 'no reason given'}"
+
+
+def _unsigned_now(lock: Lock, hub: Hub) -> Iterator[str]:
+    """What was signed when it was locked, and does not count now; raised where it is required."""
+    for source in (adapter.source for adapter in lock.resolution.adapters):
+        if source.signer is None and hub.signatures != "required":
+            continue
+        at = hub.at_commit(source.repo, source.revision)
+        try:
+            signer_of(hub, at, {file.path: file.sha256 for file in source.files})
+        except BadSignature as problem:
+            if hub.signatures == "required":
+                raise GgezError(f"{source.repo} {problem.message}", problem.hint) from problem
+            yield f"{source.repo}: {problem.message}"

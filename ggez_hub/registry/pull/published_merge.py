@@ -19,6 +19,7 @@ from ggez_hub.merging.side_files import copy_file
 from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO, LOCK_NAME
 from ggez_hub.registry.lock import Lock, parse_lock
 from ggez_hub.registry.resolution import PinnedRepo, Resolution
+from ggez_hub.registry.trust.checks import signer_of
 from ggez_hub.safetensors_header import read_header
 
 TAG = "ggez-merge"
@@ -104,6 +105,7 @@ def _described(resolution: Resolution, hub: Hub, repo: str, revision: str) -> Pu
         if file.sha256 not in (None, record.sha256):
             return None
         files.append(file)
+    signer_of(hub, at, {f.path: lock.outputs[prefix + f.path].sha256 for f in files})
     return PublishedMerge(repo, at.revision, lock, tuple(files)) if files else None
 
 

@@ -165,6 +165,7 @@ def provenance(resolution: Resolution) -> list[str]:
             f"- adapter: {adapter.source.repo} at {adapter.source.revision} "
             f"({adapter.source.license}; {kind}, region {adapter.region})"
         )
+        lines += [f"- {line}" for line in adapter.signatures]
     lines.append(f"- alpha {resolution.alpha.value:.5f}: {resolution.alpha.source}")
     lines += [
         f"- beta {adapter.beta.value:g}: {adapter.beta.reason}"

@@ -36,6 +36,7 @@ from ggez_hub.registry.resolution import (
     ResolvedParts,
 )
 from ggez_hub.registry.resolver.composition import JointMeasurement
+from ggez_hub.registry.trust.checks import signer_of
 from ggez_hub.safetensors_header import BadWeights
 
 SHOWN = 3
@@ -49,8 +50,10 @@ def pin_adapter(
     at = repositories.at(entry.repo, entry.revision)
     files = vet_adapter(at, card, repositories.hub)
     tag = repositories.tag_of(entry.repo, entry.asked_by)
+    source = _pinned(at, files, entry.document.license, tag)
+    signer = signer_of(repositories.hub, at, {file.path: file.sha256 for file in files})
     return PinnedAdapter(
-        source=_pinned(at, files, entry.document.license, tag),
+        source=source.model_copy(update={"signer": signer}),
         region=card.region,
         kind=card.kind,
         beta=chosen,

@@ -1,0 +1,327 @@
+"""Statements of Model Signing: every file's path and sha256, in a Sigstore bundle.
+
+The format is that of the package model-signing 1.1 (OpenSSF): a DSSE envelope around an in-toto
+statement whose predicate lists the files. The predicate has one more key, `ggez`, which other
+verifiers ignore: when it was signed, and for an index its number and expiry.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from pydantic import AwareDatetime, ValidationError
+
+from ggez_hub.digests import sha256_file
+from ggez_hub.errors import GgezError
+from ggez_hub.extras import require
+from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.hub.commits import Content
+from ggez_hub.registry.file_checks import NotFit
+from ggez_hub.registry.trust.policy import Signer, TrustPolicy, key_digest
+
+if TYPE_CHECKING:
+    from model_signing.manifest import Manifest
+
+SIGNATURE_FILE = "model.sig"
+# What Model Signing leaves out of every folder.
+IGNORED = (".git", ".gitattributes", ".github", ".gitignore", SIGNATURE_FILE)
+KEYLESS = "keyless"
+PRIVATE = "openssl ecparam -name prime256v1 -genkey -noout -out signing.pem"
+
+
+class BadSignature(NotFit):
+    """What is not signed as it has to be."""
+
+
+class UnknownSigner(BadSignature):
+    """Nobody in trust.yaml may sign for an owner."""
+
+
+class Freshness(FrozenModel, strict=False):
+    """When a statement was signed; of an index its number, and when it expires."""
+
+    signed: AwareDatetime
+    number: int | None = None
+    expires: AwareDatetime | None = None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A statement whose signature holds: by whom, what it says of the files, and of itself.
+
+    `signed` is the time of the transparency log, or of a key its own claim.
+    """
+
+    signer: Signer
+    manifest: Manifest
+    freshness: Freshness | None
+    signed: datetime.datetime | None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The sha256 of each file by path; raises BadSignature for other digests than that."""
+        found = {}
+        for resource in self.manifest.resource_descriptors():
+            if resource.digest.algorithm != "sha256" or ":" in resource.identifier:
+                raise BadSignature("the signature has no sha256s of complete files")
+            found[resource.identifier] = resource.digest.digest_hex
+        return found
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """What signs: a private key of an elliptic curve (PEM), or the identity of this workflow.
+
+    `key` None signs keyless, by the identity token of the run; `policy` names the Sigstore.
+    """
+
+    key: Path | None
+    policy: TrustPolicy
+
+    def sign(self, statement: Any) -> bytes:
+        """The bundle of a statement; raises GgezError."""
+        payload = SimpleNamespace(statement=statement)
+        with tempfile.TemporaryDirectory() as work:
+            place = Path(work) / SIGNATURE_FILE
+            self._signer().sign(payload).write(place)
+            return place.read_bytes()
+
+    def _signer(self) -> Any:
+        from model_signing._signing import sign_ec_key, sign_sigstore
+
+        if self.key is None:
+            return sign_sigstore.Signer(trust_config=_own_sigstore(self.policy))
+        try:
+            return sign_ec_key.Signer(self.key)
+        except (OSError, ValueError, TypeError) as error:
+            raise GgezError(f"{self.key} is not a signing key: {error}", PRIVATE) from error
+
+    @property
+    def public(self) -> str | None:
+        """The sha256 of the public key, as bundles name it; None for keyless."""
+        if self.key is None:
+            return None
+        from cryptography.hazmat.primitives import serialization
+
+        public = self._signer()._private_key.public_key()
+        return key_digest(
+            public.public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            ).decode()
+        )
+
+
+def signing_key(value: str, policy: TrustPolicy) -> SigningKey:
+    """What --signing-key names: a file, or `keyless`; raises MissingExtra."""
+    require("sign", "model_signing")
+    return SigningKey(None if value == KEYLESS else Path(value), policy)
+
+
+def sign_files(
+    by: SigningKey,
+    name: str,
+    files: Mapping[str, Content],
+    previous: bytes | None = None,
+    **freshness: Any,
+) -> bytes:
+    """The signature of files by their paths, for a repository `name`; `previous` if it is as good.
+
+    A previous one is, if it is of the same files and the same key, and `freshness` is not asked for.
+    """
+    from model_signing import manifest
+    from model_signing._hashing.hashing import Digest
+    from model_signing._signing import signing
+
+    digests = {
+        path: sha256_file(content)
+        if isinstance(content, Path)
+        else hashlib.sha256(content).hexdigest()
+        for path, content in files.items()
+        if path.partition("/")[0] not in IGNORED
+    }
+    if previous is not None and not freshness and _is_of(previous, digests, by.public):
+        return previous
+    kind = manifest.SerializationType.from_args(
+        {
+            "method": "files",
+            "hash_type": "sha256",
+            "allow_symlinks": False,
+            "ignore_paths": list(IGNORED),
+        }
+    )
+    items = [
+        kind.new_item(path, Digest("sha256", bytes.fromhex(digest)))
+        for path, digest in digests.items()
+    ]
+    payload = signing.Payload(manifest.Manifest(name, items, kind))
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    stated = Freshness(signed=now, **freshness).model_dump(mode="json", exclude_none=True)
+    # The protobuf knows no integers.
+    payload.statement.pb.predicate.update({"ggez": {key: str(v) for key, v in stated.items()}})
+    return by.sign(payload.statement)
+
+
+def with_signature(
+    files: Mapping[str, Content], by: SigningKey | None, hub: Hub, head: RepoAtCommit
+) -> dict[str, Content]:
+    """Files for a model's repository, whose head this is, with their signature.
+
+    Raises GgezError for a repository that was signed before, where nobody signs now.
+    """
+    signed = head.file(SIGNATURE_FILE) is not None
+    if by is None:
+        if signed:
+            raise signs_already(head.repo)
+        return dict(files)
+    previous = hub.read_text(head.repo, head.revision, SIGNATURE_FILE) if signed else None
+    bundle = sign_files(by, head.repo, files, previous.encode() if previous else None)
+    return {**files, SIGNATURE_FILE: bundle}
+
+
+def signs_already(repo: str) -> GgezError:
+    """The error of a publication that would leave a signature of other files."""
+    return GgezError(
+        f"{repo} is signed, and what is sent now would not be",
+        f"Sign it too (--signing-key of `publish`, `pull --push`, `index publish`), or remove "
+        f"{SIGNATURE_FILE} there first.",
+    )
+
+
+def _is_of(bundle: bytes, digests: Mapping[str, str], key: str | None) -> bool:
+    with suppress(GgezError):
+        hint, statement = unverified(bundle)
+        listed = statement["predicate"]["resources"]
+        return hint == key and {r["name"]: r["digest"] for r in listed} == digests
+    return False
+
+
+def unverified(bundle: bytes) -> tuple[str | None, dict[str, Any]]:
+    """The key that a bundle names, and its statement, before anything is verified.
+
+    Raises BadSignature for what is not a bundle with a statement of files.
+    """
+    import base64
+
+    try:
+        document = json.loads(bundle)
+        material = document["verificationMaterial"]
+        statement = json.loads(base64.b64decode(document["dsseEnvelope"]["payload"]))
+        _ = [(r["name"], r["digest"]) for r in statement["predicate"]["resources"]]
+        return material.get("publicKey", {}).get("hint"), statement
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadSignature(f"{SIGNATURE_FILE} is not a signature of files: {error!r}") from error
+
+
+def verify_bundle(bundle: bytes, policy: TrustPolicy, owner: str | None) -> Verified:
+    """A signature by one who may sign for `owner`, or for anybody if that is None.
+
+    Raises UnknownSigner where the policy has nobody, BadSignature, MissingExtra.
+    """
+    signers = list(policy.signers_of(owner))
+    if not signers:
+        raise UnknownSigner(
+            f"nobody in trust.yaml may sign for {owner}",
+            f"ggez-hub trust add {owner} --key FILE.pub, or --identity ADDRESS --issuer ADDRESS",
+        )
+    require("sign", "model_signing")
+    reasons = []
+    for signer in signers:
+        try:
+            return _verified(bundle, signer, policy)
+        except BadSignature as problem:
+            reasons.append(f"{signer.name}: {problem.message}")
+    raise BadSignature("the signature does not count: " + "; ".join(reasons))
+
+
+def _verified(bundle: bytes, signer: Signer, policy: TrustPolicy) -> Verified:
+    from model_signing._signing import signing
+
+    try:
+        if signer.key is not None:
+            statement, logged = _by_key(bundle, signer.key), None
+        else:
+            statement, logged = _by_identity(bundle, signer, policy)
+        manifest = signing.dsse_payload_to_manifest(statement)
+        stated = statement["predicate"].get("ggez") if "predicate" in statement else None
+        freshness = None if stated is None else Freshness.model_validate(stated)
+    except ValidationError as error:
+        raise BadSignature("its dates cannot be read") from error
+    except BadSignature:
+        raise
+    except Exception as error:  # a stranger's bytes in three parsers of others
+        what = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise BadSignature(f"not signed by it ({what})") from error
+    signed = logged or (freshness.signed if freshness else None)
+    _require_in_time(signer, signed)
+    return Verified(signer, manifest, freshness, signed)
+
+
+def _require_in_time(signer: Signer, signed: datetime.datetime | None) -> None:
+    """The date of a key is its own claim: whoever stole it writes any, so revoked it counts not at all."""
+    day = None if signed is None else signed.astimezone(datetime.UTC).date()
+    if signer.revoked is not None and (signer.key or day is None or day >= signer.revoked):
+        raise BadSignature(f"revoked since {signer.revoked}")
+    if signer.until is not None and (day is None or day > signer.until):
+        raise BadSignature(f"signed on {day or 'no day'}, after {signer.until}, its last day")
+
+
+def _by_key(bundle: bytes, pem: str) -> dict[str, Any]:
+    import sys
+
+    from model_signing._signing import sign_ec_key, sign_sigstore_pb, signing
+
+    with tempfile.TemporaryDirectory() as work, redirect_stdout(sys.stderr):
+        (key := Path(work) / "key.pub").write_text(pem)
+        (place := Path(work) / SIGNATURE_FILE).write_bytes(bundle)
+        verifier = sign_ec_key.Verifier(key)
+        found = verifier._verify_signed_content(sign_sigstore_pb.Signature.read(place))
+    return _statement(*found, signing._IN_TOTO_JSON_PAYLOAD_TYPE)
+
+
+def _by_identity(
+    bundle: bytes, signer: Signer, policy: TrustPolicy
+) -> tuple[dict[str, Any], datetime.datetime]:
+    from sigstore.models import Bundle, ClientTrustConfig
+    from sigstore.verify import Verifier
+    from sigstore.verify.policy import Identity
+
+    parsed = Bundle.from_json(bundle)
+    own = _own_sigstore(policy)
+    config = (
+        # Its root, as sigstore ships it: verification asks no network.
+        ClientTrustConfig.production(offline=True)
+        if own is None
+        else ClientTrustConfig.from_json(own.read_text())
+    )
+    verifier = Verifier(trusted_root=config.trusted_root)
+    found = verifier.verify_dsse(
+        parsed, Identity(identity=signer.identity or "", issuer=signer.issuer)
+    )
+    # A certificate lives for minutes, within which the log has the signature.
+    return (
+        _statement(*found, "application/vnd.in-toto+json"),
+        parsed.signing_certificate.not_valid_before_utc,
+    )
+
+
+def _statement(kind: str, payload: bytes, expected: str) -> dict[str, Any]:
+    statement = json.loads(payload)
+    if kind != expected or statement.get("_type") != "https://in-toto.io/Statement/v1":
+        raise BadSignature(f"it is a {kind}, not an in-toto statement")
+    found: dict[str, Any] = statement
+    return found
+
+
+def _own_sigstore(policy: TrustPolicy) -> Path | None:
+    """The trust configuration of the policy's own Sigstore; None for the public one."""
+    return None if policy.sigstore is None else Path(policy.sigstore).expanduser()
