@@ -53,6 +53,6 @@ def shipped_index(
         rows, listing = read_index(file, regions, repos, file_sha256)
     newest = max((row.registered for row in every if row.registered), default="unknown")
     count = f"{len(every)} adapter{'' if len(every) == 1 else 's'}"
-    note = f"the index of ggez-hub {__version__}: {count}, the newest of {newest}"
+    note = f"the index of ggez-hub {__version__}: {count}, the newest of {newest}; yanks since then are unknown"
     digest = digest_json({row.path: row.sha256 for row in every})[:40]
     return ShippedIndex(digest, rows, replace(listing, shipped=note), note)
