@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ggez_hub.atomic_files import atomic_folder
+from ggez_hub.data.croissant import write_croissant
 from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.region_rules import combination
 from ggez_hub.data.report import FilterReport, make_report
@@ -40,7 +41,7 @@ def write_output(
     """Write `out`, complete or not at all.
 
     data/train-XXXXX-of-XXXXX.parquet, which `datasets` loads; report.json; data_filter.json, the
-    block of the adapter card; README.md, report.png and report.svg.
+    block of the adapter card; croissant.json; README.md, report.png and report.svg.
     """
     with atomic_folder(out) as partial:
         (partial / "data").mkdir()
@@ -52,6 +53,7 @@ def write_output(
         report.write(partial)
         (partial / "README.md").write_text(markdown(report.document), encoding="utf-8")
         draw(report.document, partial / "report")
+        write_croissant(partial, report.document, OUTPUT)
 
 
 def _write_shards(

@@ -55,7 +55,7 @@ def test_the_folder_that_is_written(asked, tmp_path):
     out = tmp_path / "out"
     digest = json.loads(invoke(asked, "-o", out, "--json").stdout)["report_digest"]
     assert sorted(path.name for path in out.iterdir()) == [
-        "README.md", "data", "data_filter.json", "report.json", "report.png", "report.svg",
+        "README.md", "croissant.json", "data", "data_filter.json", "report.json", "report.png", "report.svg",
     ]  # fmt: skip
     block = json.loads((out / "data_filter.json").read_text())
     assert block["report_digest"] == digest

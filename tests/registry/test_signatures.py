@@ -130,7 +130,7 @@ def test_who_may_sign_for_whom(model, keys, tmp_path):
     assert verify_bundle(bundle, policy, "ORG").files.keys() == {
         "weights.safetensors", "sub/b", "sub.x", ".eval_results/x.yaml",
     }  # fmt: skip
-    with pytest.raises(UnknownSigner, match="nobody in trust.yaml may sign for other"):
+    with pytest.raises(UnknownSigner, match=r"nobody in trust\.yaml may sign for other"):
         verify_bundle(bundle, policy, "other")
     _, stranger = new_key(tmp_path, "stranger")
     with pytest.raises(BadSignature, match="not signed by it"):
