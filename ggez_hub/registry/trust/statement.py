@@ -93,14 +93,22 @@ class SigningKey:
         payload = SimpleNamespace(statement=statement)
         with tempfile.TemporaryDirectory() as work:
             place = Path(work) / SIGNATURE_FILE
-            self._signer().sign(payload).write(place)
+            signer = self._signer()
+            try:
+                signer.sign(payload).write(place)
+            except Exception as error:  # those of the clients that it asks have no base in common
+                raise GgezError(
+                    f"nothing was signed: {error or type(error).__name__}",
+                    "Run it again; --signing-key FILE signs without Sigstore.",
+                ) from error
             return place.read_bytes()
 
     def _signer(self) -> Any:
         from model_signing._signing import sign_ec_key, sign_sigstore
 
         if self.key is None:
-            return sign_sigstore.Signer(trust_config=_own_sigstore(self.policy))
+            own = _own_sigstore(self.policy)
+            return sign_sigstore.Signer(identity_token=_identity(), trust_config=own)
         try:
             return sign_ec_key.Signer(self.key)
         except (OSError, ValueError, TypeError) as error:
@@ -119,6 +127,20 @@ class SigningKey:
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
             ).decode()
         )
+
+
+def _identity() -> str:
+    """The token of this run of a workflow; without one the library would open a web browser."""
+    from sigstore.oidc import IdentityError, detect_credential
+
+    hint = "Name a key (--signing-key FILE), or give the job the permission `id-token: write`."
+    try:
+        token = detect_credential()
+    except IdentityError as error:
+        raise GgezError(f"this run gives no identity: {error}", hint) from error
+    if token is None:
+        raise GgezError("this is not a run of a workflow with an identity", hint)
+    return token
 
 
 def signing_key(value: str, policy: TrustPolicy) -> SigningKey:
