@@ -1,0 +1,137 @@
+"""A study as it is pinned: STUDY/study.json, and the outputs that people judge beside it.
+
+    STUDY/study.json            this schema as canonical JSON; its sha256 is the study's digest
+    STUDY/outputs/<sha256>.png  what a model drew, by its bytes; .txt is what it answered (UTF-8)
+    STUDY/raters.db             raters and judgements (see `store`); never published
+    STUDY/ratings.parquet       what scores follow from (see `ratings`)
+
+`item_side` says what an item is about (the world or the region), `rater_side` where its raters are
+from: human Global-Regional Parity is of the raters' sides (arXiv 2604.11490, section 4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, ValidationError
+
+from ggez_hub.digests import canonical_json
+from ggez_hub.errors import GgezError
+from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.humans.design import Design, Texts
+from ggez_hub.validation_errors import listed
+
+Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Identifier: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Side: TypeAlias = Literal["global", "regional"]
+SIDES: tuple[Side, ...] = ("global", "regional")
+Role: TypeAlias = Literal["base", "merged", "unmerged", "other"]
+STUDY_FILE, OUTPUTS = "study.json", "outputs"
+
+
+class StudyModel(FrozenModel):
+    """A model of the study: what it is called in results, and the sha256 of what it is."""
+
+    name: Identifier
+    # merged and unmerged have one `base` in the study, to which they are compared.
+    role: Role
+    # Of the weights (see ggez_hub.evaluation), or of the file that its outputs came from.
+    digest: Sha256
+    beta: float | None = None
+
+
+class Output(FrozenModel):
+    """An output by the sha256 of its bytes."""
+
+    sha256: Sha256
+    media: Literal["picture", "text"]
+
+    @property
+    def file(self) -> str:
+        return f"{OUTPUTS}/{self.sha256}.{'png' if self.media == 'picture' else 'txt'}"
+
+
+class StudyItem(FrozenModel):
+    """What the models were asked, and what each of them gave.
+
+    `gold` is what a careful rater answers: model -> the values that are right, of the design's first
+    measure. Gold items never count in scores.
+    """
+
+    id: Annotated[str, Field(min_length=1, max_length=200)]
+    item_side: Side
+    category: str
+    # BCP 47 tag of the outputs where they are text, of the prompt where they are pictures.
+    language: str
+    prompt: str
+    # The picture that was asked about.
+    picture: Output | None = None
+    outputs: dict[str, Output]
+    gold: dict[str, tuple[float, ...]] | None = None
+
+
+class Consent(FrozenModel):
+    """What raters agree to. A new version is asked for again."""
+
+    version: Annotated[str, Field(min_length=1, max_length=32)]
+    text: Texts
+
+
+class Study(FrozenModel):
+    """A study, complete: with the seed everything else (who judges what, in which order) follows."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["pinned-study"] = "pinned-study"
+    name: Identifier
+    title: Texts
+    region: str
+    # BCP 47 tags of the languages in which raters can work.
+    languages: tuple[str, ...]
+    rater_sides: tuple[Side, ...] = SIDES
+    design: Design
+    models: Annotated[tuple[StudyModel, ...], Field(min_length=1)]
+    items: Annotated[tuple[StudyItem, ...], Field(min_length=1)]
+    instructions: Texts
+    consent: Consent
+    # Of each side: how many raters judge what is shown at once.
+    raters_per_item: Annotated[int, Field(ge=1, le=100)]
+    # Shares of a rater's own items that come twice, and that are gold.
+    repeats: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    gold: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    # How many different things one rater is to judge, without repeats and gold.
+    items_per_rater: Annotated[int, Field(ge=1, le=10_000)] = 50
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of study.json."""
+        return hashlib.sha256(self.canonical()).hexdigest()
+
+    def canonical(self) -> bytes:
+        return canonical_json(self.model_dump(mode="json")).encode()
+
+    @cached_property
+    def by_name(self) -> Mapping[str, StudyModel]:
+        return {model.name: model for model in self.models}
+
+    @cached_property
+    def by_item(self) -> Mapping[str, StudyItem]:
+        return {item.id: item for item in self.items}
+
+
+def read_study(folder: Path) -> Study:
+    """The study of a folder; raises GgezError if it is not one."""
+    path = folder / STUDY_FILE
+    try:
+        return Study.model_validate_json(path.read_bytes(), strict=False)
+    except FileNotFoundError:
+        raise GgezError(
+            f"{folder} is not a study: it has no {STUDY_FILE}",
+            "ggez-hub humans new STUDY.yaml -o DIR makes one.",
+        ) from None
+    except ValidationError as error:
+        raise GgezError(f"{path}:\n{listed(error)}", "Make the study again.") from error
