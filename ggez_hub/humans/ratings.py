@@ -4,7 +4,7 @@ STUDY/ratings.parquet has one row for each judgement, output and measure, sorted
 and measure. The same judgements give the same bytes with the same version of pyarrow. Columns:
 
     study string              digest of the pinned study
-    design, measure string    the design's name; rank, preference, or the id of a scale
+    design, measure string    the design's name; rank, preference, both_bad, or the id of a scale
     judgement string          names the judgement among all: <rater>/<key>
     item, item_side, category, language string
     model string, model_digest string    of the output that the value is about

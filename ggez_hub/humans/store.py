@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS judgements (
     rater TEXT NOT NULL REFERENCES raters (id) ON DELETE CASCADE,
     key TEXT NOT NULL, item TEXT NOT NULL, models TEXT NOT NULL, occurrence INTEGER NOT NULL,
     gold INTEGER NOT NULL, answers TEXT NOT NULL, seconds REAL NOT NULL, time TEXT NOT NULL,
+    submission TEXT NOT NULL, withdrawn INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (rater, key)
 ) STRICT, WITHOUT ROWID;
 """
@@ -155,38 +156,68 @@ class Store:
     def _change(self, statement: str, *values: str) -> None:
         with closing(self._connect()) as connection:
             if not connection.execute(statement, values).rowcount:
-                raise GgezError(f"there is no rater {values[-1]}", "humans raters DIR lists them.")
+                raise _unknown(values[-1])
 
-    def record(self, rater: str, shown: Shown, answers: Answers, seconds: float) -> bool:
+    def record(
+        self,
+        rater: str,
+        shown: Shown,
+        answers: Answers,
+        seconds: float,
+        submission: str | None = None,
+    ) -> bool:
         """Keep a judgement, durably; False if the rater's judgement of this set is there already.
 
-        The first one counts, so that one that is sent twice is counted once; `undo` comes before
-        another one.
+        The first one counts, so that one that is sent twice is counted once. `submission` names what
+        was sent: one that was withdrawn stays so when it arrives late. Raises GgezError for an
+        unknown rater.
         """
+        try:
+            return self._record(rater, shown, answers, seconds, submission or secrets.token_hex(8))
+        except sqlite3.IntegrityError:
+            raise _unknown(rater) from None
+
+    def _record(
+        self, rater: str, shown: Shown, answers: Answers, seconds: float, submission: str
+    ) -> bool:
         with closing(self._connect()) as connection:
             added = connection.execute(
-                "INSERT OR IGNORE INTO judgements VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO judgements VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) "
+                "ON CONFLICT DO UPDATE SET answers = excluded.answers, seconds = excluded.seconds, "
+                "time = excluded.time, submission = excluded.submission, withdrawn = 0 "
+                "WHERE withdrawn AND submission != excluded.submission",
                 (
                     rater, shown.key, shown.item, json.dumps(shown.models), shown.occurrence,
                     int(shown.gold), json.dumps(answers, sort_keys=True), seconds, _now(),
+                    submission,
                 ),
             )  # fmt: skip
             return added.rowcount == 1
 
-    def undo(self, rater: str) -> str | None:
-        """Withdraw the last judgement of a rater; returns its key, None if there is none."""
+    def last(self, rater: str) -> str | None:
+        """The key of the last judgement of a rater."""
         with closing(self._connect()) as connection:
-            gone = connection.execute(
-                "DELETE FROM judgements WHERE rater = ? AND key = (SELECT key FROM judgements "
-                "WHERE rater = ? ORDER BY time DESC, key DESC LIMIT 1) RETURNING key",
-                (rater, rater),
+            found = connection.execute(
+                "SELECT key FROM judgements WHERE rater = ? AND NOT withdrawn "
+                "ORDER BY time DESC, key DESC LIMIT 1",
+                (rater,),
             ).fetchone()
-        return None if gone is None else gone[0]
+        return None if found is None else found[0]
+
+    def undo(self, rater: str, key: str) -> None:
+        """Withdraw a judgement, if it is there: its answers go, and the set can be judged again."""
+        with closing(self._connect()) as connection:
+            connection.execute(
+                "UPDATE judgements SET withdrawn = 1, answers = '{}' WHERE rater = ? AND key = ?",
+                (rater, key),
+            )
 
     def judged(self, rater: str) -> frozenset[str]:
         """The keys of the judgements of a rater."""
         with closing(self._connect()) as connection:
-            rows = connection.execute("SELECT key FROM judgements WHERE rater = ?", (rater,))
+            rows = connection.execute(
+                "SELECT key FROM judgements WHERE rater = ? AND NOT withdrawn", (rater,)
+            )
             return frozenset(key for (key,) in rows)
 
     def judgements(self) -> Iterator[Judgement]:
@@ -194,11 +225,15 @@ class Store:
         with closing(self._connect()) as connection:
             rows = connection.execute(
                 "SELECT rater, item, models, occurrence, gold, answers, seconds, time "
-                "FROM judgements ORDER BY rater, time, key"
+                "FROM judgements WHERE NOT withdrawn ORDER BY rater, time, key"
             )
             for rater, item, models, occurrence, gold, answers, seconds, time in rows:
                 shown = Shown(item, tuple(json.loads(models)), occurrence, bool(gold))
                 yield Judgement(rater, shown, json.loads(answers), seconds, time)
+
+
+def _unknown(rater: str) -> GgezError:
+    return GgezError(f"there is no rater {rater}", "humans raters DIR lists them.")
 
 
 def _digest(token: str) -> str:
