@@ -71,7 +71,7 @@ class Design(FrozenModel):
         """The names of the values that a judgement gives each output, with the worst and the best.
 
         A rank is 1 for the best (mid-ranks of ties), a preference 1 for a win, 0.5 for a tie or both
-        bad, 0 for a loss; `both_bad` is 1 of both outputs, or 0.
+        bad, 0 for a loss; `both_bad` is 1 for both outputs where both are bad, else 0.
         """
         if self.ranking:
             return {"rank": (float(self.outputs), 1.0)}

@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS judgements (
     PRIMARY KEY (rater, key)
 ) STRICT, WITHOUT ROWID;
 """
+RATERS = "SELECT id, side, language, kind, number, revoked, consent, country, languages, trained FROM raters"
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,8 @@ class Store:
         return list(self._raters("1 ORDER BY side, language, number"))
 
     def _raters(self, where: str, *values: str) -> Iterator[Rater]:
-        query = (
-            "SELECT id, side, language, kind, number, revoked, consent, country, languages, trained "
-            f"FROM raters WHERE {where}"  # noqa: S608 - conditions are written here alone
-        )
         with closing(self._connect()) as connection:
-            rows = connection.execute(query, values).fetchall()
+            rows = connection.execute(f"{RATERS} WHERE {where}", values).fetchall()
         for who, side, language, kind, number, revoked, consent, country, spoken, trained in rows:
             languages = tuple(json.loads(spoken)) if spoken else ()
             yield Rater(
