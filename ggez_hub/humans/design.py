@@ -7,11 +7,16 @@ them all: some outputs of one item are shown beside each other, and a question i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
+from ggez_hub.errors import UsageProblem
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.recipe_file import read_recipe
+
+DESIGNS = Path(__file__).parent / "designs"
 
 Texts: TypeAlias = dict[str, str]
 """A text in each language, by BCP 47 tag; `en` is always there."""
@@ -24,7 +29,7 @@ class Scale(FrozenModel):
     points: Annotated[int, Field(ge=2, le=10)]
     question: Texts
     # The least and the most: what the ends of the scale mean.
-    ends: tuple[Texts, Texts]
+    ends: Annotated[tuple[Texts, Texts], Field(strict=False)]
 
 
 class Ranking(FrozenModel):
@@ -46,7 +51,7 @@ class Design(FrozenModel):
     kind: Literal["design"] = "design"
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
     outputs: Annotated[int, Field(ge=1, le=5)]
-    scales: tuple[Scale, ...] = ()
+    scales: Annotated[tuple[Scale, ...], Field(strict=False)] = ()
     ranking: Ranking | None = None
     preference: Preference | None = None
 
@@ -79,3 +84,19 @@ class Design(FrozenModel):
             both_bad = {"both_bad": (1.0, 0.0)} if self.preference.both_bad else {}
             return {"preference": (0.0, 1.0), **both_bad}
         return {scale.id: (1.0, float(scale.points)) for scale in self.scales}
+
+
+def find_design(named: str, folder: Path = Path()) -> Design:
+    """A design of the package by its name, or the one in a YAML file, seen from `folder`.
+
+    Raises UsageProblem for an unknown name, BadRecipe for a file that is not a design.
+    """
+    if named.endswith((".yaml", ".yml")):
+        return read_recipe(folder / named, "design", Design)
+    known = {path.stem: path for path in sorted(DESIGNS.glob("*.yaml"))}
+    if named not in known:
+        raise UsageProblem(
+            f"there is no design {named!r}",
+            f"Designs: {', '.join(known)}; or name a YAML file with `kind: design`.",
+        )
+    return read_recipe(known[named], "design", Design)

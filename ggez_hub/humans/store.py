@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS raters (
     side TEXT NOT NULL, language TEXT NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL,
     invited TEXT NOT NULL, revoked INTEGER NOT NULL DEFAULT 0,
     consent TEXT, country TEXT, languages TEXT, trained INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (side, language, number)
+    UNIQUE (side, language, kind, number)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS judgements (
     rater TEXT NOT NULL REFERENCES raters (id) ON DELETE CASCADE,
@@ -91,23 +91,20 @@ class Store:
         return connection
 
     def invite(self, side: Side, language: str, kind: RaterKind = "person") -> str:
-        """A new rater of a side and language; returns the token of the invitation, known once."""
+        """A new rater of a side and language; returns the token of the invitation, known once.
+
+        The place of a rater who was forgotten is the next one that is given.
+        """
         token = secrets.token_urlsafe(24)
+        place = (side, language, kind)
         with closing(self._connect()) as connection:
             connection.execute(
                 "INSERT INTO raters (id, token, side, language, kind, number, invited) "
-                "SELECT ?, ?, ?, ?, ?, coalesce(max(number) + 1, 0), ? FROM raters "
-                "WHERE side = ? AND language = ?",
-                (
-                    secrets.token_hex(8),
-                    _digest(token),
-                    side,
-                    language,
-                    kind,
-                    _now(),
-                    side,
-                    language,
-                ),
+                "WITH taken AS (SELECT number FROM raters "
+                "WHERE side = ? AND language = ? AND kind = ?) SELECT ?, ?, ?, ?, ?, min(n), ? "
+                "FROM (SELECT 0 AS n UNION SELECT number + 1 FROM taken) "
+                "WHERE n NOT IN (SELECT number FROM taken)",
+                (*place, secrets.token_hex(8), _digest(token), *place, _now()),
             )
         return token
 

@@ -17,8 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
+from ggez_hub.cards.values import LanguageTag
 from ggez_hub.digests import canonical_json
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
@@ -65,13 +66,24 @@ class StudyItem(FrozenModel):
     id: Annotated[str, Field(min_length=1, max_length=200)]
     item_side: Side
     category: str
-    # BCP 47 tag of the outputs where they are text, of the prompt where they are pictures.
-    language: str
+    # Of the prompt, and of the outputs where they are text: only raters of that language get these.
+    language: LanguageTag
     prompt: str
+    # The prompt in other languages, for raters of pictures.
+    translations: Texts = Field(default_factory=dict)
     # The picture that was asked about.
     picture: Output | None = None
     outputs: dict[str, Output]
     gold: dict[str, tuple[float, ...]] | None = None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether outputs are text, which only readers of its language can judge."""
+        return any(output.media == "text" for output in self.outputs.values())
+
+    def prompt_in(self, language: str) -> str:
+        """The prompt for a rater of this language, as it was asked if there is no translation."""
+        return self.translations.get(language, self.prompt)
 
 
 class Consent(FrozenModel):
@@ -89,15 +101,16 @@ class Study(FrozenModel):
     name: Identifier
     title: Texts
     region: str
-    # BCP 47 tags of the languages in which raters can work.
-    languages: tuple[str, ...]
-    rater_sides: tuple[Side, ...] = SIDES
+    # Where raters are from, and the languages (BCP 47) in which those of that side work.
+    raters: Annotated[
+        dict[Side, Annotated[tuple[LanguageTag, ...], Field(min_length=1)]], Field(min_length=1)
+    ]
     design: Design
     models: Annotated[tuple[StudyModel, ...], Field(min_length=1)]
     items: Annotated[tuple[StudyItem, ...], Field(min_length=1)]
     instructions: Texts
     consent: Consent
-    # Of each side: how many raters judge what is shown at once.
+    # Of each side and language: how many raters judge what is shown at once.
     raters_per_item: Annotated[int, Field(ge=1, le=100)]
     # Shares of a rater's own items that come twice, and that are gold.
     repeats: Annotated[float, Field(ge=0, le=0.5)] = 0.1
@@ -106,6 +119,28 @@ class Study(FrozenModel):
     items_per_rater: Annotated[int, Field(ge=1, le=10_000)] = 50
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
+    @model_validator(mode="after")
+    def _complete(self) -> Study:
+        names, outputs = {model.name for model in self.models}, self.design.outputs
+        if len(names) != len(self.models) or len(self.by_item) != len(self.items):
+            raise ValueError("two models have one name, or two items one id")
+        if outputs > len(names):
+            raise ValueError(f"the design shows {outputs} outputs at once: needs as many models")
+        for item in self.items:
+            if not names.issuperset(item.outputs):
+                raise ValueError(f"the item {item.id} has outputs of models that are not there")
+            if item.gold is None and len(item.outputs) != len(names):
+                raise ValueError(f"the item {item.id} needs an output of each model")
+            if item.gold is not None and (
+                len(item.outputs) < outputs or not item.outputs.keys() >= item.gold.keys()
+            ):
+                raise ValueError(
+                    f"the gold item {item.id} needs {outputs} outputs, gold among them"
+                )
+            if item.is_written and item.language not in self.languages:
+                raise ValueError(f"no rater reads {item.language}, in which the item {item.id} is")
+        return self
+
     @cached_property
     def digest(self) -> str:
         """The sha256 of study.json."""
@@ -113,6 +148,15 @@ class Study(FrozenModel):
 
     def canonical(self) -> bytes:
         return canonical_json(self.model_dump(mode="json")).encode()
+
+    @property
+    def rater_sides(self) -> tuple[Side, ...]:
+        return tuple(side for side in SIDES if side in self.raters)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages in which raters of any side work."""
+        return tuple(dict.fromkeys(tag for side in self.rater_sides for tag in self.raters[side]))
 
     @cached_property
     def by_name(self) -> Mapping[str, StudyModel]:
