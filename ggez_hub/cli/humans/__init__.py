@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ggez_hub.cli.group import Group
-from ggez_hub.cli.humans import study
+from ggez_hub.cli.humans import score, study
 
 
 @click.group("humans", cls=Group)
@@ -19,5 +19,6 @@ for _command in (
     study.raters_command,
     study.revoke_command,
     study.forget_command,
+    score.score_command,
 ):
     humans_command.add_command(_command)
