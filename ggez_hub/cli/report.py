@@ -47,12 +47,12 @@ def report_command(
     It opens without a network. Everything on it is recomputed from the predictions of a results folder or an adapter's folder;
     of a pulled folder those of its adapter, from the hub.
     """
-    from ggez_hub.cli.measurement import origin_tasks
     from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
     from ggez_hub.evaluation.gates.outcome import read_limits
     from ggez_hub.evaluation.report.contents import contents, page
     from ggez_hub.evaluation.report.examples import prepared_tasks, task_files
     from ggez_hub.evaluation.results.evidence import open_evidence
+    from ggez_hub.registry.task_data import origin_tasks
 
     if data is not None and task_folder is None:
         raise UsageProblem("--data needs --tasks, which define how it is read")

@@ -10,15 +10,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from ggez_hub.cards.values import LanguageTag, Text
 from ggez_hub.errors import UsageProblem
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.recipe_file import read_recipe
 
 DESIGNS = Path(__file__).parent / "designs"
 
-Texts: TypeAlias = dict[str, str]
+
+def _with_english(texts: dict[str, str]) -> dict[str, str]:
+    if "en" not in texts:
+        raise ValueError("needs the text in English, under the key en")
+    return texts
+
+
+Texts: TypeAlias = Annotated[
+    dict[LanguageTag, Annotated[Text, Field(min_length=1, max_length=20_000)]],
+    AfterValidator(_with_english),
+]
 """A text in each language, by BCP 47 tag; `en` is always there."""
 
 
@@ -51,6 +62,8 @@ class Design(FrozenModel):
     kind: Literal["design"] = "design"
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
     outputs: Annotated[int, Field(ge=1, le=5)]
+    # Whether what a model gave for another item is wrong, by the first scale: it can be gold.
+    mismatched: bool = True
     scales: Annotated[tuple[Scale, ...], Field(strict=False)] = ()
     ranking: Ranking | None = None
     preference: Preference | None = None

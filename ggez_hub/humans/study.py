@@ -25,6 +25,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.humans.design import Design, Texts
 from ggez_hub.validation_errors import listed
+from ggez_hub.yaml_text import read_text
 
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Identifier: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -32,6 +33,9 @@ Side: TypeAlias = Literal["global", "regional"]
 SIDES: tuple[Side, ...] = ("global", "regional")
 Role: TypeAlias = Literal["base", "merged", "unmerged", "other"]
 STUDY_FILE, OUTPUTS = "study.json", "outputs"
+# A study may be a stranger's.
+MAX_BYTES, MAX_ITEMS, MAX_MODELS, MAX_PROMPT = 64 << 20, 20_000, 26, 8_000
+Prompt: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_PROMPT)]
 
 
 class StudyModel(FrozenModel):
@@ -65,12 +69,12 @@ class StudyItem(FrozenModel):
 
     id: Annotated[str, Field(min_length=1, max_length=200)]
     item_side: Side
-    category: str
+    category: Annotated[str, Field(max_length=200)] = ""
     # Of the prompt, and of the outputs where they are text: only raters of that language get these.
     language: LanguageTag
-    prompt: str
+    prompt: Prompt
     # The prompt in other languages, for raters of pictures.
-    translations: Texts = Field(default_factory=dict)
+    translations: dict[LanguageTag, Prompt] = Field(default_factory=dict)
     # The picture that was asked about.
     picture: Output | None = None
     outputs: dict[str, Output]
@@ -106,8 +110,8 @@ class Study(FrozenModel):
         dict[Side, Annotated[tuple[LanguageTag, ...], Field(min_length=1)]], Field(min_length=1)
     ]
     design: Design
-    models: Annotated[tuple[StudyModel, ...], Field(min_length=1)]
-    items: Annotated[tuple[StudyItem, ...], Field(min_length=1)]
+    models: Annotated[tuple[StudyModel, ...], Field(min_length=1, max_length=MAX_MODELS)]
+    items: Annotated[tuple[StudyItem, ...], Field(min_length=1, max_length=MAX_ITEMS)]
     instructions: Texts
     consent: Consent
     # Of each side and language: how many raters judge what is shown at once.
@@ -124,6 +128,9 @@ class Study(FrozenModel):
         names, outputs = {model.name for model in self.models}, self.design.outputs
         if len(names) != len(self.models) or len(self.by_item) != len(self.items):
             raise ValueError("two models have one name, or two items one id")
+        roles = [model.role for model in self.models]
+        if roles.count("base") > 1 or ("base" not in roles and {"merged", "unmerged"} & {*roles}):
+            raise ValueError("merged and unmerged models are compared to one model, the base")
         if outputs > len(names):
             raise ValueError(f"the design shows {outputs} outputs at once: needs as many models")
         for item in self.items:
@@ -171,7 +178,7 @@ def read_study(folder: Path) -> Study:
     """The study of a folder; raises GgezError if it is not one."""
     path = folder / STUDY_FILE
     try:
-        return Study.model_validate_json(path.read_bytes(), strict=False)
+        return Study.model_validate_json(read_text(path, MAX_BYTES), strict=False)
     except FileNotFoundError:
         raise GgezError(
             f"{folder} is not a study: it has no {STUDY_FILE}",
@@ -179,3 +186,16 @@ def read_study(folder: Path) -> Study:
         ) from None
     except ValidationError as error:
         raise GgezError(f"{path}:\n{listed(error)}", "Make the study again.") from error
+    except (OSError, ValueError) as error:
+        raise GgezError(f"{path} cannot be read: {error}") from error
+
+
+def read_output(folder: Path, output: Output) -> bytes:
+    """The bytes of an output; raises GgezError where they are not those that the study pins."""
+    try:
+        content = (folder / output.file).read_bytes()
+    except OSError as error:
+        raise GgezError(f"{folder / output.file} cannot be read: {error}") from error
+    if hashlib.sha256(content).hexdigest() != output.sha256:
+        raise GgezError(f"{folder / output.file} was changed", "Make the study again.")
+    return content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ggez_hub.cli.group import Group
-from ggez_hub.cli.humans import serve
+from ggez_hub.cli.humans import serve, study
 
 
 @click.group("humans", cls=Group)
@@ -13,4 +13,12 @@ def humans_command() -> None:
     """Studies: people judge what models answer or draw, and scores follow."""
 
 
-humans_command.add_command(serve.serve_command)
+for _command in (
+    study.new_command,
+    study.invite_command,
+    study.raters_command,
+    study.revoke_command,
+    study.forget_command,
+    serve.serve_command,
+):
+    humans_command.add_command(_command)
