@@ -10,8 +10,8 @@ import pytest
 from ggez_hub.errors import UsageProblem
 from ggez_hub.humans.assignment import queue, training
 from ggez_hub.humans.server import serve
-from ggez_hub.humans.server.limits import Limits
-from ggez_hub.humans.server.questions import Incomplete, mid_rank, read_answers
+from ggez_hub.humans.server.forms import Incomplete, mid_rank, read_answers
+from ggez_hub.humans.server.limits import RaterLimits
 from ggez_hub.humans.server.words import languages, speech
 from ggez_hub.humans.store import Store
 from ggez_hub.humans.study import Consent
@@ -253,7 +253,7 @@ def test_behind_a_proxy_its_name_and_address_hold(tmp_path):
     folder = tmp_path / "study"
     write_study(folder, **FIRST)
     token = invited(folder)
-    limits = Limits(burst=40, rate=0.001)
+    limits = RaterLimits(burst=40, rate=0.001)
     with served(folder, address="https://rate.example.org", limits=limits) as url:
         http = Client(url).http
         named = {"Host": "rate.example.org"}
@@ -272,7 +272,7 @@ def test_invitations_cannot_be_guessed_in_bulk(tmp_path):
     folder = tmp_path / "study"
     write_study(folder, **FIRST)
     token = invited(folder)
-    with served(folder, limits=Limits(burst=100, rate=0.001)) as url:
+    with served(folder, limits=RaterLimits(burst=100, rate=0.001)) as url:
         guesser = Client(url).http
         # Without a proxy the header is anybody's.
         headers = [{"X-Forwarded-For": f"1.1.1.{n}"} for n in range(8)]

@@ -1,7 +1,7 @@
 """The raters' pages of a study: server-rendered, with a small script; see docs/humans.md.
 
 site       the study that is served, and who sends a request
-questions  what a design asks, as fields of a form
+forms      what a design asks, as fields of a form
 screens    what a rater is shown at once
 routes     what a browser asks for and sends; `app` puts the checks of `security` around them
 words      the pages' own words, in the languages of raters

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limits:
+class RaterLimits:
     """`burst` requests at once, then `rate` a second; sizes are in bytes.
 
     What is sent counts as five requests, an invitation that is not known as twenty.
@@ -23,7 +23,7 @@ class Limits:
 class RateLimiter:
     """A bucket for each client, refilled with time; of the clients longest unseen none is kept."""
 
-    def __init__(self, limits: Limits, clients: int = 10_000) -> None:
+    def __init__(self, limits: RaterLimits, clients: int = 10_000) -> None:
         self._limits = limits
         self._clients = clients
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()

@@ -16,8 +16,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ggez_hub.humans.server.declared import countries, languages
+from ggez_hub.humans.server.forms import Incomplete, expected, is_expected, read_answers
 from ggez_hub.humans.server.pages import STATIC, page
-from ggez_hub.humans.server.questions import Incomplete, expected, is_expected, read_answers
 from ggez_hub.humans.server.screens import find_picture, find_shown, screen_of
 from ggez_hub.humans.server.site import Refusal, Session, Site
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ggez_hub.humans.assignment import Shown
-from ggez_hub.humans.server.questions import LETTERS, Question, questions
+from ggez_hub.humans.server.forms import LETTERS, FormQuestion, questions
 from ggez_hub.humans.server.site import Refusal, Session, Site
 from ggez_hub.humans.server.words import Said
 from ggez_hub.humans.study import Output
@@ -24,7 +24,7 @@ class Panel:
     letter: str
     picture: str | None
     text: Said | None
-    questions: tuple[Question, ...]
+    questions: tuple[FormQuestion, ...]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Screen:
     prompt: Said
     picture: str | None
     panels: tuple[Panel, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[FormQuestion, ...]
 
 
 def find_shown(site: Site, session: Session, where: str) -> Shown:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from ggez_hub.errors import GgezError
 from ggez_hub.humans.assignment import Shown, queue, training
-from ggez_hub.humans.server.limits import Limits, RateLimiter
+from ggez_hub.humans.server.limits import RateLimiter, RaterLimits
 from ggez_hub.humans.server.words import Speech, preferred, speech
 from ggez_hub.humans.store import Rater, Store
 from ggez_hub.humans.study import Output, Side, StudyItem, read_study
@@ -58,12 +58,12 @@ class Site:
     """A study with its raters and outputs; `address` is the address of a proxy, if there is one."""
 
     def __init__(
-        self, folder: Path, address: str | None = None, limits: Limits | None = None
+        self, folder: Path, address: str | None = None, limits: RaterLimits | None = None
     ) -> None:
         self.study = read_study(folder)
         self.store = Store(folder)
         self.address = address
-        self.limits = limits or Limits()
+        self.limits = limits or RaterLimits()
         self._folder = folder
         self._limiter = RateLimiter(self.limits)
         self._queue = lru_cache(maxsize=256)(self._computed)

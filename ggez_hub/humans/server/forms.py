@@ -20,7 +20,7 @@ class Incomplete(ValueError):
 
 
 @dataclass(frozen=True)
-class Choice:
+class FormChoice:
     """One of the answers to a question; `label` is shown beside the value where it says more."""
 
     value: str
@@ -29,16 +29,16 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Question:
+class FormQuestion:
     """A question with one answer, about the output at `about`, or about all that are shown."""
 
     name: str
     about: int | None
     text: Said
-    choices: tuple[Choice, ...]
+    choices: tuple[FormChoice, ...]
 
 
-def questions(design: Design, outputs: int, speech: Speech) -> tuple[Question, ...]:
+def questions(design: Design, outputs: int, speech: Speech) -> tuple[FormQuestion, ...]:
     """The questions about a screen of `outputs` outputs."""
     words = speech.words
     if design.preference:
@@ -49,22 +49,23 @@ def questions(design: Design, outputs: int, speech: Speech) -> tuple[Question, .
             **({BOTH_BAD: words.both_bad} if design.preference.both_bad else {}),
         }
         choices = tuple(
-            Choice(value, speech.own(label), shows_value=False) for value, label in labels.items()
+            FormChoice(value, speech.own(label), shows_value=False)
+            for value, label in labels.items()
         )
-        return (Question("preference", None, speech.own(words.preference), choices),)
+        return (FormQuestion("preference", None, speech.own(words.preference), choices),)
     if design.ranking:
-        places = tuple(Choice(str(place + 1)) for place in range(outputs))
+        places = tuple(FormChoice(str(place + 1)) for place in range(outputs))
         return tuple(
-            Question(f"rank-{n}", n, speech.own(words.place.format(letter=LETTERS[n])), places)
+            FormQuestion(f"rank-{n}", n, speech.own(words.place.format(letter=LETTERS[n])), places)
             for n in range(outputs)
         )
     return tuple(
-        Question(
+        FormQuestion(
             f"{scale.id}-{n}",
             n,
             speech.of(scale.question),
             tuple(
-                Choice(
+                FormChoice(
                     str(point),
                     speech.of(scale.ends[point > 1]) if point in {1, scale.points} else None,
                 )
