@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.merging.adapters.module_patterns import by_pattern
 from ggez_hub.merging.deltas import BadAdapter
 
 CONFIG = "adapter_config.json"
@@ -217,18 +217,6 @@ def alpha_of(config: Mapping[str, Any], module: str, path: Path) -> float:
     # A LoraConfig in the metadata of a file does not say its method.
     common = config.get("alpha" if config.get("peft_type") in {"LOHA", "LOKR"} else "lora_alpha")
     return _number(by_pattern(config, "alpha_pattern", module, common, path), path)
-
-
-def by_pattern(config: Mapping[str, Any], name: str, module: str, default: Any, path: Path) -> Any:
-    """PEFT's rule: the first pattern that matches the end of the module's path, else the default."""
-    patterns = config.get(name) or {}
-    try:
-        for pattern, value in patterns.items():
-            if re.match(rf"(.*\.)?({pattern})$", module):
-                return value
-    except (AttributeError, re.error) as error:
-        raise BadAdapter(f"{path}: {name} holds no patterns: {error}") from error
-    return default
 
 
 def _number(value: object, path: Path) -> float:
