@@ -212,6 +212,8 @@ def _listed_shards(folder: str, index: str, paths: Collection[str], read: Read) 
 
 def read_json(path: Path, error: type[GgezError] = GgezError) -> dict[str, Any]:
     """A JSON object of a model's folder; raises `error`."""
+    if path.exists() and not path.is_file():
+        raise error(f"{path} is not a file")  # a pipe would be waited for
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as problem:
