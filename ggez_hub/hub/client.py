@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LIBRARY = "ggez-hub"
 PARALLEL_DOWNLOADS = 4
+MOST_HEADS, MOST_COMMITS = 100, 5_000
 # Many times what any registry holds.
 MOST_FOUND = 20_000
 # A card or a configuration; what claims to be more is not text for people.
@@ -229,6 +230,27 @@ class Hub:
             found = {tag.name: tag.target_commit for tag in refs.tags}
         self._keep(question, found)
         return found
+
+    def has_published(self, repo: str, commit: str, repo_type: str = "model") -> bool:
+        """Whether a branch or a tag of a repository holds a commit.
+
+        A hub gives the commit of anybody's pull request, or of a fork, under the repository's name.
+        Of long histories the newest MOST_COMMITS of a branch are looked at.
+        """
+        from huggingface_hub.utils import build_hf_headers, paginate
+
+        with readable_answer(repo):
+            refs = with_retries(lambda: self.api.list_repo_refs(repo, repo_type=repo_type))
+            heads = dict.fromkeys(ref.target_commit for ref in (*refs.branches, *refs.tags))
+            if commit in heads:
+                return True
+            headers = build_hf_headers(token=self.token or False, library_name=LIBRARY)
+            for head in islice(heads, MOST_HEADS):
+                at = f"{self.endpoint}/api/{repo_type}s/{repo}/commits/{head}"
+                listed = paginate(at, params={}, headers=headers)
+                if any(entry["id"] == commit for entry in islice(listed, MOST_COMMITS)):
+                    return True
+        return False
 
     def exists(self, repo: str, repo_type: str = "model") -> bool:
         """Whether the repository can be read."""
