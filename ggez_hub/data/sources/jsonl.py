@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ggez_hub.data.examples import Unreadable
@@ -17,10 +16,12 @@ from ggez_hub.data.sources.base import (
     SourceRow,
     json_object,
 )
+from ggez_hub.parquet import read_pieces
 
 PART_BYTES = 8 << 20
-# A longer line is a mistake, and is not held in memory.
-LONGEST_LINE = 64 << 20
+MAX_BYTES = 256_000_000  # of a small Parquet file, decoded
+# A longer line is a mistake, and is not held in memory: decoded it may take thirty times as much.
+LONGEST_LINE = 8 << 20
 
 
 class JsonLines(FileReader):
@@ -45,7 +46,7 @@ def byte_ranges(path: Path) -> Iterator[tuple[int, int]]:
     with path.open("rb") as file:
         while start < size:
             file.seek(min(start + PART_BYTES, size))
-            file.readline()
+            _skip_line(file)
             stop = file.tell()
             yield start, stop
             start = stop
@@ -60,8 +61,7 @@ def json_lines(
         while (offset := file.tell()) < stop:
             line = file.readline(LONGEST_LINE)
             if not line.endswith(b"\n") and len(line) == LONGEST_LINE:
-                while line and not line.endswith(b"\n"):
-                    line = file.readline(LONGEST_LINE)
+                _skip_line(file)
                 yield offset, Unreadable("json: the line is too long")
                 continue
             if line.isspace():
@@ -69,12 +69,19 @@ def json_lines(
             yield offset, json_object(line, "line")
 
 
+def _skip_line(file: BinaryIO) -> None:
+    """Read to the end of a line, of which no more than a part is held."""
+    while (part := file.readline(LONGEST_LINE)) and not part.endswith(b"\n"):
+        pass
+
+
 def rows_of_file(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a small file with their numbers; raises BadSource if one cannot be read."""
     if path.suffix == ".parquet":
         try:
-            yield from enumerate(pq.read_table(path).to_pylist())
-        except (OSError, pa.ArrowInvalid) as error:
+            pieces = read_pieces(path, pq.read_schema(path).names, max_bytes=MAX_BYTES)
+            yield from enumerate(row for piece in pieces for row in piece)
+        except (OSError, ValueError) as error:
             raise BadSource(f"{path} is not a parquet file: {error}") from error
         return
     number = 0
