@@ -227,8 +227,17 @@ def needs_a_person(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> 
         yield f"is the first adapter of {block.region} in the family {block.family}"
     if _recommended(card.document) and not (card.before and _recommended(card.before)):
         yield f"is to be what a pull of {block.region} takes: `recommended`"
-    if card.before is not None and owner(card.before) != owner(card.document):
+    if card.before is None:
+        return
+    if _recommended(card.before) and not _recommended(card.document):
+        yield f"is not to be what a pull of {block.region} takes any more: `recommended`"
+    if owner(card.before) != owner(card.document):
         yield f"changes the owner from {owner(card.before)} to {owner(card.document)}"
+    if (status := card.before.card.status) != block.status:
+        yield (
+            f"changes the status from {status.state} to {block.status.state}, which the owner or a "
+            "code owner of the region decides"
+        )
 
 
 def owner(document: CardDocument) -> str:

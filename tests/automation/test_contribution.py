@@ -372,3 +372,29 @@ def test_the_first_of_a_region_and_another_owner_wait_for_a_person(registry, goo
     approve(registry)
     assert "changes the owner from someone to ggez-world" in automerge(registry)
     assert registry.github.merged is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("state: active", "state: yanked\n    reason: mine is better", "from active to yanked"),
+        ("state: yanked\n    reason: it leaks", "state: active", "from yanked to active"),
+        ("state: active", "state: deprecated\n    superseded_by: a/b", "from active to deprecated"),
+    ],
+)
+def test_a_change_of_status_waits_for_a_person(registry, good_card, before, after, said):
+    registry.accept({CARD: good_card.replace("state: active", before)})
+    registry.propose({CARD: good_card.replace("state: active", after)})
+    assert f"changes the status {said}" in check(registry).stdout
+    green(registry)
+    approve(registry)
+    assert f"changes the status {said}" in automerge(registry)
+    assert registry.github.merged is None
+
+
+def test_the_review_of_a_deleted_account_counts_for_nothing(second):
+    green(second)
+    approve(second, by=None)
+    assert "nobody who may decide has approved" in automerge(second)
+    approve(second)
+    assert "is merged" in automerge(second)

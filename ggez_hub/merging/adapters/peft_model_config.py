@@ -108,9 +108,16 @@ def without_patterns(
     """
     own: dict[str, Any] = dict(config) | {"target_modules": sorted(paths)}
     own |= {name: None for name in NAMING if name in own}
-    if isinstance(forward := own.get("feedforward_modules"), str):
-        matches = compile_pattern(forward).fullmatch
-        own["feedforward_modules"] = [path for path in paths if matches(path)]
+    if forward := own.get("feedforward_modules"):
+        own["feedforward_modules"] = [
+            path
+            for path in paths
+            if (
+                compile_pattern(forward).fullmatch(path)
+                if isinstance(forward, str)
+                else path.endswith(tuple(forward))
+            )
+        ]
     kind = config["peft_type"]
     for name, patterns in config.items():
         # AdaLoRA's are full names of parameters.
