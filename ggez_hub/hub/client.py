@@ -77,7 +77,7 @@ class Hub:
                 f"this needs {self.endpoint}, which may not be asked (offline)",
                 "Run it without --offline and HF_HUB_OFFLINE.",
             )
-        guard_client()
+        guard_client(self.endpoint, self.token)
         # Without a token of our own the client would send the stored one: False forbids it.
         return HfApi(endpoint=self.endpoint, token=self.token or False, library_name=LIBRARY)
 
@@ -190,7 +190,7 @@ class Hub:
     def _head(self, repo: str, path: str, repo_type: str) -> HfFileMetadata:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-        guard_client()
+        guard_client(self.endpoint, self.token)
         url = hf_hub_url(repo, path, repo_type=repo_type, revision="main", endpoint=self.endpoint)
         return with_retries(
             lambda: get_hf_file_metadata(
@@ -308,7 +308,7 @@ class Hub:
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-        guard_client()
+        guard_client(self.endpoint, self.token)
         headers = build_hf_headers(token=self.token or False, library_name=LIBRARY)
         response = get_session().get(
             hf_hub_url(repo, path, repo_type=repo_type, revision=revision, endpoint=self.endpoint),
