@@ -80,12 +80,12 @@ def _escaped(text: str) -> str:
 
 
 CARD = re.compile(
-    r"^cards/(?P<region>[a-z0-9-]{2,40})/(?P<family>[a-z]+)/(?P<name>[a-z0-9][a-z0-9._-]{0,94})\.md$"
+    r"^cards/(?P<region>[a-z0-9-]{2,40})/(?P<family>[a-z]+)/(?P<name>[a-z0-9][a-z0-9._-]{0,94})\.md\Z"
 )
 # Those directly in recipes/ are the registry's own: how it measures and gates.
-RECIPE = re.compile(r"^recipes/(?!demo/|papers/)(?:[a-z0-9][a-z0-9._-]*/)+[a-z0-9._-]+\.ya?ml$")
+RECIPE = re.compile(r"^recipes/(?!demo/|papers/)(?:[a-z0-9][a-z0-9._-]*/)+[a-z0-9._-]+\.ya?ml\Z")
 MAX_FILES = 20
-AT_LINE = re.compile(r"^\s*line (\d+): (.*)$")
+AT_LINE = re.compile(r"^\s*line (\d+): (.*)\Z")
 
 
 @dataclass(frozen=True)

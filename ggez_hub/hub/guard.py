@@ -54,7 +54,7 @@ def guard_client(endpoint: str | None = None, token: str | None = None) -> None:
         client = make()
         for transport in (client._transport, *client._mounts.values()):
             if isinstance(transport, httpx2.HTTPTransport):
-                pool = transport._pool
+                pool: Any = vars(transport)["_pool"]
                 pool._network_backend = WatchedBackend(pool._network_backend)
         hooks = client.event_hooks
         client.event_hooks = {

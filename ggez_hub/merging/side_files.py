@@ -35,7 +35,7 @@ WEIGHT_SUFFIXES = frozenset(
 NOT_CARRIED = frozenset({"README.md", "ggez.lock", ".git", ".gitattributes", ".cache"})
 # The index of shards, which are weights.
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-OTHER_INDEX = re.compile(r"\.index(\.\w+)?\.json$")
+OTHER_INDEX = re.compile(r"\.index(\.\w+)?\.json\Z")
 
 
 class NoSpace(GgezError):

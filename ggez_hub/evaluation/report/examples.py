@@ -30,7 +30,7 @@ EACH = 6
 # A page carries its pictures: larger ones are made smaller.
 MAX_PICTURE = 200_000
 SIDE = 384
-SHA256 = re.compile(r"^[0-9a-f]{64}$")
+SHA256 = re.compile(r"^[0-9a-f]{64}\Z")
 MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
 TEST: Split = "test"

@@ -25,8 +25,6 @@ def by_pattern(config: Mapping[str, Any], name: str, module: str, default: Any, 
     `default` if none does. Raises BadAdapter, which names `path`.
     """
     patterns = config.get(name) or {}
-    if not isinstance(patterns, dict):
-        raise BadAdapter(f"{path}: {name} holds no patterns")
     try:
         found = _patterns(tuple(patterns)).first(module)
     except (BadPattern, UnicodeEncodeError) as error:
