@@ -1,12 +1,11 @@
 """Whatever an adapter's own files hold, it is opened, written as a form, or refused with a reason.
 
-`make soak` runs many more examples (GGEZ_FUZZ_EXAMPLES), and keeps what it finds in .hypothesis.
+`make soak` runs many more examples; what hypothesis finds it keeps in .hypothesis.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from contextlib import suppress
 
@@ -25,12 +24,12 @@ from ggez_hub.merging.merge import Adapter
 from ggez_hub.registry.contribution.adapter_files import files_on_disk
 from ggez_hub.safetensors_header import BadWeights, parse_header
 
+from ..fuzzing import examples
 from ..models import write_lora
 
 EMBEDDING = get_family("embedding")
-EXAMPLES = int(os.environ.get("GGEZ_FUZZ_EXAMPLES", "30"))
 FUZZ = settings(
-    max_examples=EXAMPLES, deadline=None,
+    max_examples=examples(30), deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 
