@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ggez_hub import parquet
+from ggez_hub import parquet, text_lines
 from ggez_hub.contained_files import UnsafeFile
 from ggez_hub.data.sources import archives, jsonl
 from ggez_hub.data.sources.base import BadSource
 from ggez_hub.data.sources.jsonl import byte_ranges, json_lines, rows_of_file
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.benchmarks.loaders.rows import read_rows
 from ggez_hub.images import BadPicture, needs_rotation, on_white, to_rgb
 
 from .corpora import encoded, picture
@@ -91,7 +93,7 @@ def test_a_file_with_holes_and_a_row_of_many_files(tmp_path, filtered, monkeypat
 
 
 def test_a_line_without_end_is_not_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(jsonl, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(text_lines, "LONGEST_LINE", 1000)
     monkeypatch.setattr(jsonl, "PART_BYTES", 500)
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": 1}\n{"a": "%s"}\n{"a": 2}\n' % ("x" * 100_000))
@@ -112,9 +114,7 @@ def test_a_line_without_end_is_not_held(tmp_path, monkeypatch):
 
 
 def test_a_csv_without_lines_is_not_held(tmp_path, filtered, monkeypatch):
-    from ggez_hub.data.sources import imagefolder
-
-    monkeypatch.setattr(imagefolder, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(text_lines, "LONGEST_LINE", 1000)
     (tmp_path / "f").mkdir()
     (tmp_path / "f" / "a.png").write_bytes(encoded(picture(1)))
     lines = ["file_name,text", "a.png,One", "a.png," + "x" * 200_000]
@@ -137,7 +137,7 @@ def test_parquet_that_decodes_to_too_much(tmp_path, filtered, monkeypatch):
     from ggez_hub.data.sources import parquet as reader
 
     repeated(tmp_path / "a.parquet", 300, 100_000)
-    monkeypatch.setattr(jsonl, "MAX_BYTES", 4_000_000)
+    monkeypatch.setattr(text_lines, "MAX_BYTES", 4_000_000)
     with pytest.raises(BadSource, match="more than 4,"):
         list(rows_of_file(tmp_path / "a.parquet"))
     known = parquet.read_batches
@@ -194,3 +194,36 @@ def test_links_of_the_cache_are_followed(tmp_path, filtered):
     (snapshot / "a.jsonl").symlink_to(os.path.relpath(content, snapshot))
     _, rows = filtered([source(jsonl=f"{snapshot}/*.jsonl")], pictures="ignored", keep_region=ANY)
     assert [row["text"] for row in rows] == ["One"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_evaluation_holds_no_line_without_end(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(text_lines, "LONGEST_LINE", 1000)
+    path = tmp_path / f"a.{suffix}"
+    long = "x" * 200_000
+    path.write_text(json.dumps({"a": long}) if suffix == "jsonl" else f"a,b\n{long},1\n")
+    with pytest.raises(
+        GgezError, match=r"cannot be read: (line 1 has more|field larger)|column 'b'"
+    ):
+        list(read_rows(path, {"a": "text", "b": "text"}))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path, filtered, encoding):
+    """Excel begins a file with one."""
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "a.png").write_bytes(encoded(picture(1)))
+    text = "file_name,text\na.png,One\n"
+    (tmp_path / "f" / "metadata.csv").write_text(text, encoding=encoding)
+    table = tmp_path / "a.csv"
+    table.write_text(text, encoding=encoding)
+    columns = CAPTION | {"picture": "image"}
+    if encoding == "utf-8-sig":
+        _, rows = filtered([source(columns, imagefolder="f")], keep_region=ANY)
+        assert [row["text"] for row in rows] == ["One"]
+        assert [row["text"] for row in read_rows(table, {"file_name": "text", "text": "text"})]
+    else:
+        with pytest.raises(GgezError, match="no column file_name"):
+            filtered([source(columns, imagefolder="f")], keep_region=ANY)
+        with pytest.raises(GgezError, match="cannot be read"):
+            list(read_rows(table, {"text": "text"}))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow.parquet as pq
 
+from ggez_hub import text_lines
 from ggez_hub.data.examples import Unreadable
 from ggez_hub.data.sources.base import (
     BadSource,
@@ -19,9 +20,6 @@ from ggez_hub.data.sources.base import (
 from ggez_hub.parquet import read_pieces
 
 PART_BYTES = 8 << 20
-MAX_BYTES = 256_000_000  # of a small Parquet file, decoded
-# A longer line is a mistake, and is not held in memory: decoded it may take thirty times as much.
-LONGEST_LINE = 8 << 20
 
 
 class JsonLines(FileReader):
@@ -46,7 +44,7 @@ def byte_ranges(path: Path) -> Iterator[tuple[int, int]]:
     with path.open("rb") as file:
         while start < size:
             file.seek(min(start + PART_BYTES, size))
-            _skip_line(file)
+            text_lines.skip_line(file)
             stop = file.tell()
             yield start, stop
             start = stop
@@ -59,9 +57,9 @@ def json_lines(
     with path.open("rb") as file:
         file.seek(start)
         while (offset := file.tell()) < stop:
-            line = file.readline(LONGEST_LINE)
-            if not line.endswith(b"\n") and len(line) == LONGEST_LINE:
-                _skip_line(file)
+            line = file.readline(text_lines.LONGEST_LINE)
+            if not line.endswith(b"\n") and len(line) == text_lines.LONGEST_LINE:
+                text_lines.skip_line(file)
                 yield offset, Unreadable("json: the line is too long")
                 continue
             if line.isspace():
@@ -69,17 +67,11 @@ def json_lines(
             yield offset, json_object(line, "line")
 
 
-def _skip_line(file: BinaryIO) -> None:
-    """Read to the end of a line, of which no more than a part is held."""
-    while (part := file.readline(LONGEST_LINE)) and not part.endswith(b"\n"):
-        pass
-
-
 def rows_of_file(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a small file with their numbers; raises BadSource if one cannot be read."""
     if path.suffix == ".parquet":
         try:
-            pieces = read_pieces(path, pq.read_schema(path).names, max_bytes=MAX_BYTES)
+            pieces = read_pieces(path, pq.read_schema(path).names, max_bytes=text_lines.MAX_BYTES)
             yield from enumerate(row for piece in pieces for row in piece)
         except (OSError, ValueError) as error:
             raise BadSource(f"{path} is not a parquet file: {error}") from error
