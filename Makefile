@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# One more than there are processors, since tests wait for servers too.
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Two for each processor, since tests wait for servers and for the disk.
+WORKERS := $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
 .PHONY: demo test lint format lock hashes audit bench world wheel jobs inspect soak conformance clean
 .DEFAULT_GOAL := help

@@ -118,6 +118,7 @@ def published(tmp_path_factory):
             yield Published(endpoint, measured, runs, registry, store, token, str(commit))
 
 
+@pytest.mark.slow
 def test_models_are_run_without_a_token(published):
     assert published.measured.code == 0, published.measured.stderr
     assert f"{CARD}: unproven" in published.measured.stdout

@@ -143,7 +143,7 @@ def break_one(cards):
     return path.read_text().splitlines().index("  level: excellent") + 1
 
 
-def test_a_bad_card_is_named_with_line_key_and_mend(copied, tmp_path):
+def test_a_bad_card_is_named_with_line_key_and_fix(copied, tmp_path):
     line = break_one(copied)
     with pytest.raises(GgezError) as caught:
         build_index(copied, tmp_path / "out.sqlite")

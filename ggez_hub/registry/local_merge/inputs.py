@@ -19,6 +19,7 @@ from ggez_hub.merging.methods import METHODS, NAME
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.contribution.adapter_files import BaseModel, files_on_hub
 from ggez_hub.registry.file_checks import beside
+from ggez_hub.validation_errors import written_as
 
 # Where huggingface_hub keeps a repository at a commit.
 CACHED = re.compile(
@@ -145,7 +146,7 @@ class MergeRecipe(FrozenModel, strict=False):
     region: RegionId | None = None
     family: Family | None = None
     base: Place
-    variant: Annotated[str, StringConstraints(pattern=r"^\w+$")] | None = None
+    variant: Annotated[str, written_as(r"^\w+$", "the name of a variant: fp16")] | None = None
     adapters: list[WeightedAdapter] = Field(min_length=1)
     method: Annotated[str, AfterValidator(_known_method)] = NAME
 
