@@ -119,7 +119,7 @@ def parse(data: bytes) -> Shard:
 def serialize(xorbs: Iterable[tuple[bytes, XorbIndex]], key: bytes, expires: int) -> bytes:
     """A shard that tells a client what is in xorbs.
 
-    The hashes of chunks are hidden by `key`: only who knows a chunk recognises it.
+    The hashes of chunks are hidden by `key`, if it is not zero: only who knows a chunk recognises it.
     """
     parts = [_END]
     for digest, index in xorbs:
@@ -169,10 +169,10 @@ class _Records:
         )
 
 
-def _chunk_records(index: XorbIndex, key: bytes | None = None) -> bytes:
+def _chunk_records(index: XorbIndex, key: bytes = b"") -> bytes:
     records = bytearray()
     start = 0
     for digest, size in index.chunks(0, len(index)):
-        records += _RECORD.pack(keyed_hash(key, digest) if key else digest, start, size, 0, 0)
+        records += _RECORD.pack(keyed_hash(key, digest) if any(key) else digest, start, size, 0, 0)
         start += size
     return bytes(records)
