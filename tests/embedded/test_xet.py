@@ -207,6 +207,43 @@ def test_a_deleted_repo_takes_its_xorbs_along_and_clients_forget_them(hub, api, 
         assert download(api, repo, tmp_path / repo) == content
 
 
+def test_a_large_file_is_copied_to_another_repo_without_a_transfer(
+    hub, api, repo, new_id, tmp_path
+):
+    content, other = noise(11, 300_000), new_id()
+    upload(api, repo, content, "data/model.safetensors")
+    api.create_repo(other, repo_type="dataset")
+    before = xorbs(hub.store)
+    api.copy_files(f"hf://{repo}/data/", f"hf://datasets/{other}/copied/")
+    assert xorbs(hub.store) == before
+    api.delete_repo(repo)
+    options = {"repo_type": "dataset", "cache_dir": tmp_path / "files"}
+    found = api.hf_hub_download(other, "copied/model.safetensors", **options)
+    assert Path(found).read_bytes() == content
+
+
+def test_who_may_copy_large_files(hub, api, repo, secret_repo, request_as):
+    upload(api, secret_repo, noise(12, 1000), "secret.bin")
+    (entry,) = api.get_paths_info(secret_repo, "secret.bin")
+    body = {"target": {"type": "model", "name": repo}, "files": [{"sha256": entry.lfs.sha256}]}
+
+    def status(source, who, target=repo):
+        answer = request_as(
+            "POST",
+            f"/api/models/{source}/lfs-files/duplicate",
+            who,
+            json=body | {"target": {"type": "model", "name": target}},
+        )
+        return answer.status_code, len(answer.json().get("failed", []))
+
+    assert status(secret_repo, "bob") == (404, 0)
+    assert status(secret_repo, "reader") == (403, 0)
+    assert status(repo, "bob") == (403, 0)
+    assert status(repo, "bob", secret_repo) == (404, 0)
+    assert status(repo, "alice") == (200, 1)
+    assert status(secret_repo, "alice") == (200, 0)
+
+
 def test_an_upload_to_a_pull_request(hub, api, repo, tmp_path):
     bob, content = hub.api("bob"), noise(5, 100_000)
     pull = upload(bob, repo, content, create_pr=True)

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ggez_hub.embedded.access_control import require_write
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.errors import (
     EntryNotFoundError,
@@ -25,7 +26,7 @@ from ggez_hub.embedded.errors import (
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import Body, Sha256, limits, takes
 from ggez_hub.embedded.http.file_routes import large_file
-from ggez_hub.embedded.http.parameters import WEB
+from ggez_hub.embedded.http.parameters import API, WEB
 from ggez_hub.embedded.http.xet_access import connection_headers
 from ggez_hub.embedded.lfs import CHUNK, LIFETIME, Action, Pointer
 from ggez_hub.embedded.repository import DEFAULT_BRANCH
@@ -106,6 +107,34 @@ def _xet_address(request: Request, repo: RepoRecord) -> dict[str, Any]:
     return {"href": href, "header": headers}
 
 
+class _Target(Body):
+    type: str = "model"
+    name: str
+
+
+class _Copied(Body):
+    sha256: Sha256
+
+
+class _Duplicates(Body):
+    target: _Target
+    files: list[_Copied] = Field(max_length=MAX_OBJECTS)
+
+
+@takes(_Duplicates, access.content)
+def duplicate(request: Request, repo: RepoRecord, data: _Duplicates) -> Response:
+    """POST /api/models/{id}/lfs-files/duplicate: let another repo hold large files of this one, too."""
+    other = access.find(request, data.target.type, data.target.name)
+    require_write(access.known_caller(request), other.namespace)
+    catalog = access.store(request).catalog
+    held = catalog.linked(repo, (file.sha256 for file in data.files))
+    for oid, size in held.items():
+        catalog.link(other, Pointer(oid, size))
+    missing = [file.sha256 for file in data.files if file.sha256 not in held]
+    failed = [{"sha256": oid, "error": f"{repo.id} holds no such file"} for oid in missing]
+    return JSONResponse({"success": [{"sha256": oid} for oid in held], "failed": failed})
+
+
 def download(request: Request) -> Response:
     """GET /lfs/{repo}/{oid}: an object that a repo holds; the address carries the permission."""
     pointer, repo = _granted(request, "download")
@@ -160,6 +189,7 @@ def _granted(request: Request, action: Action) -> tuple[Pointer, RepoRecord]:
 
 routes = [
     Route(f"{WEB}.git/info/lfs/objects/batch", batch, methods=["POST"]),
+    Route(f"{API}/lfs-files/duplicate", duplicate, methods=["POST"]),
     Route("/lfs/{repo:hub_segment}/{oid:hub_segment}", upload, methods=["PUT"]),
     Route("/lfs/{repo:hub_segment}/{oid:hub_segment}", download, methods=["GET"]),
 ]
