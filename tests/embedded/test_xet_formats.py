@@ -232,3 +232,11 @@ def test_a_shard_with_other_chunks_does_not_match(stored):
         wrong[place] ^= 1
         assert not XorbInfo(info.hash, bytes(wrong)).matches(index)
     assert not XorbInfo(info.hash, info.chunks[:-48]).matches(index)
+
+
+def test_a_xorb_of_64_mib_that_cannot_be_compressed_is_taken(tmp_path):
+    """What hf_xet sends of noise is longer than its content, by a header for each chunk."""
+    chunk = _RANDOM.randbytes(xorb.MAX_CHUNK)
+    digest = hashing.hash_xorb([(hashing.hash_chunk(chunk), len(chunk))] * 512)
+    index = store(tmp_path / "xorb", packed(chunk) * 512, digest, step=1 << 20)
+    assert (index.unpacked(512), index.packed(512)) == (64 << 20, (64 << 20) + 512 * 8)

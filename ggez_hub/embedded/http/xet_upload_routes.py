@@ -21,11 +21,12 @@ from ggez_hub.embedded.http.body import limits, read
 from ggez_hub.embedded.http.commit_routes import target
 from ggez_hub.embedded.http.parameters import API, REVISION
 from ggez_hub.embedded.http.xet_access import CAS, Caller, caller, connection, may_read
-from ggez_hub.embedded.lfs import CHUNK
 from ggez_hub.embedded.xet.hashing import HASH_BYTES, from_hex, to_hex
 from ggez_hub.embedded.xet.shard import MAX_SHARD, Shard, parse, serialize
 from ggez_hub.embedded.xet.xorb import MAX_XORB
 
+# A client sends many xorbs at once: of each little is in memory.
+_BLOCK: Final = 256 << 10
 # For how long a client may refer to xorbs that it was told of.
 _OFFER: Final = 7 * 24 * 3600
 _MOST_XORBS: Final = 64
@@ -62,7 +63,7 @@ async def _blocks(request: Request) -> AsyncIterator[bytes]:
     pending = bytearray()
     async for part in request.stream():
         pending += part
-        if len(pending) >= CHUNK:
+        if len(pending) >= _BLOCK:
             yield bytes(pending)
             pending.clear()
     yield bytes(pending)

@@ -18,7 +18,8 @@ from lz4.frame import LZ4FrameDecompressor
 from ggez_hub.embedded.errors import InvalidRequestError, TooLargeError
 from ggez_hub.embedded.xet.hashing import HASH_BYTES, hash_chunk, hash_xorb, to_hex
 
-MAX_XORB: Final = 64 << 20
+# 64 MiB of content that cannot be compressed, with a header for each chunk, and a footer.
+MAX_XORB: Final = 65 << 20
 MAX_CHUNKS: Final = 8192
 MAX_CHUNK: Final = 128 << 10
 
