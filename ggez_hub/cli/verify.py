@@ -10,6 +10,7 @@ import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FILE
+from ggez_hub.cli.people import print_study
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.cli.trust import signatures_option
 from ggez_hub.command_line import command_line
@@ -80,11 +81,12 @@ def verify_command(
 
     A pulled folder (ggez.lock), or the model in it: every byte of every output is read. A results folder (results.json)
     or an adapter's folder with its card and evidence: every score, interval, GRP and beta is
-    recomputed from the predictions, without a model. With --rerun the model answers some of them again:
-    the one that the results name, or that of a recipe. A folder with a signature (model.sig, by
-    ggez-hub or any program of OpenSSF Model Signing) is compared with it, and its signer with
-    trust.yaml.
+    recomputed from the predictions, without a model. A study (scores.json): every score of people, from its ratings.
+    With --rerun the model answers some of them again: the one that the results name, or that of a
+    recipe. A folder with a signature (model.sig, by ggez-hub or any program of OpenSSF Model
+    Signing) is compared with it, and its signer with trust.yaml.
     """
+    from ggez_hub.evaluation.people.scores import SCORES
     from ggez_hub.evaluation.results.evidence import CARD, RESULTS
 
     if count is None and (recipe is not None or key_variable is not None or endpoints):
@@ -97,6 +99,9 @@ def verify_command(
         return
     signed = _verify_signature(place, owner, signatures, out)
     names = (RESULTS, CARD)
+    if place.is_dir() and (place / SCORES).is_file() and not (place / RESULTS).is_file():
+        print_study(place, out)
+        return
     locks = locks_in(place)
     if signed and not (place / RESULTS).is_file():
         # A published folder is flat: its signature covers lock and weights alike.
