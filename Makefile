@@ -49,7 +49,7 @@ lock: $(STAMP) ## Take the newest versions that pyproject.toml allows; commit co
 	$(MAKE) hashes
 
 hashes: $(STAMP) ## The same versions with hashes, for the jobs that hold a token
-	for set in 'ci .[ci] hatchling' 'eval .[eval,ci] hatchling' 'release --group release .'; do \
+	for set in 'ci .[ci] hatchling' 'eval .[eval,ci] hatchling' 'publish .[eval,ci,sign] hatchling' 'release --group release .'; do \
 	  name=$${set%% *}; \
 	  $(BIN)/python -m pip install --quiet --dry-run --ignore-installed --only-binary :all: \
 	    --constraint constraints.txt --report $(VENV)/$$name.json $${set#* } && \

@@ -104,7 +104,12 @@ def test_the_files_are_those_of_the_tested_versions(path):
     names = {canonicalize_name(name): version for name, version in locked}
     both = tested.keys() & names.keys()
     assert {name: names[name] for name in both} == {name: tested[name] for name in both}
-    extras = {"ci": ["ci"], "eval": ["eval", "merge"], "release": []}[path.stem]
+    extras = {
+        "ci": ["ci"],
+        "eval": ["eval", "merge"],
+        "publish": ["eval", "merge", "sign"],
+        "release": [],
+    }[path.stem]
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     needed = [project["dependencies"], *(project["optional-dependencies"][e] for e in extras)]
     wanted = {canonicalize_name(Requirement(text).name) for part in needed for text in part}
