@@ -22,14 +22,17 @@ from ggez_hub.automation.indexed_cards import IndexedCard, indexed_cards, with_m
 from ggez_hub.automation.remote_evaluation import evidence_in, fetch_delivery, recomputed
 from ggez_hub.automation.result_repository import Pusher
 from ggez_hub.cards import BadCard, CardDocument, read_card, render_card
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.gates.outcome import GateReport
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.hub import Hub
-from ggez_hub.hub.commits import Content, write_access
+from ggez_hub.hub.commits import Content, head_of, write_access
 from ggez_hub.parity.beta_choice import choose_for
 from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import PublishedIndex, publish_index
 from ggez_hub.registry.local_merge.inputs import MergeRecipe
+from ggez_hub.registry.trust.gate_results import RESULT_FILE, sign_gates
 from ggez_hub.registry.trust.statement import SigningKey
 
 HEAD = """\
@@ -63,6 +66,7 @@ class Outcome:
     standing: str
     files: Mapping[str, Content] = field(default_factory=dict)
     improves: bool = False
+    gates: GateReport | None = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,7 @@ class Publisher:
         if improves:
             files[f"recipes/{name}.yaml"] = recipe_of(found, self.hub).encode()
         document = read_card(out / CARD)
-        return Outcome(document, STANDINGS[found.outcome], files, improves)
+        return Outcome(document, STANDINGS[found.outcome], files, improves, found.report)
 
     def _index(
         self,
@@ -197,6 +201,7 @@ class Publisher:
                 continue
             else:
                 evidence |= outcome.files
+                evidence |= self._signed_gates(path, outcome, known=path in indexed)
             (target := self.work / path).parent.mkdir(parents=True, exist_ok=True)
             target.write_text(render_card(document), encoding="utf-8")
         may_write = write_access(self.hub, INDEX_REPO, "dataset")
@@ -213,6 +218,27 @@ class Publisher:
             self.say(f"left out: {bad.reason}")
         self.say(f"{INDEX_REPO}: by the token of {may_write.reason}")
         return done
+
+    def _signed_gates(self, path: str, outcome: Outcome, *, known: bool) -> dict[str, Content]:
+        """The signed outcome of a card's gates, beside the evidence that they rest on."""
+        if self.by is None or outcome.gates is None:
+            return {}
+        place = f"{EVIDENCE}/{path.removeprefix('cards/').removesuffix('.md')}"
+        digests = {
+            name.removeprefix(f"{place}/"): sha256_file(content)
+            for name, content in outcome.files.items()
+            if name.startswith(f"{place}/") and isinstance(content, Path)
+        }
+        target = f"{place}/{RESULT_FILE}"
+        previous = None
+        if known:
+            head = head_of(self.hub, INDEX_REPO, "dataset")
+            if head.file(target):
+                text = self.hub.read_text(INDEX_REPO, head.revision, target, "dataset")
+                previous = text.encode()
+        verdicts = {gate.name: gate.verdict for gate in outcome.gates.gates}
+        total = outcome.gates.outcome
+        return {target: sign_gates(self.by, path, digests, verdicts, total, previous)}
 
     def _push(self, path: str, outcome: Outcome, pusher: Pusher) -> Standing:
         if outcome.document is None or not outcome.improves:

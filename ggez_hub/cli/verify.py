@@ -88,6 +88,7 @@ def verify_command(
     """
     from ggez_hub.evaluation.people.scores import SCORES
     from ggez_hub.evaluation.results.evidence import CARD, RESULTS
+    from ggez_hub.registry.trust.gate_results import RESULT_FILE, verify_gates
 
     if count is None and (recipe is not None or key_variable is not None or endpoints):
         raise UsageProblem(
@@ -98,6 +99,9 @@ def verify_command(
         print_scores(place, out, again=again, closed=closed)
         return
     signed = _verify_signature(place, owner, signatures, out)
+    if signatures != "off" and (place / RESULT_FILE).is_file():
+        by, outcome = verify_gates(place, owner)
+        out.line(f"{place}: the gates are {outcome}, as measured and signed by {by.name}")
     names = (RESULTS, CARD)
     if place.is_dir() and (place / SCORES).is_file() and not (place / RESULTS).is_file():
         print_study(place, out)

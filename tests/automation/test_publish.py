@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +30,10 @@ from ggez_hub.errors import GateFailed
 from ggez_hub.hub import Hub
 from ggez_hub.regions import alpha
 from ggez_hub.registry.index.build import publish_index
+from ggez_hub.registry.index.search import accepted_entries
+from ggez_hub.registry.trust.policy import Signer, TrustPolicy
 
+from ..registry.signing import new_key
 from ..worlds import serving
 from .conftest import card_of_th, fewer_items, git, new_registry
 from .runner import PROJECT
@@ -82,7 +86,7 @@ class Published:
 
     @property
     def hub(self):
-        return Hub(self.endpoint, self.token)
+        return Hub(self.endpoint, self.token, signatures="off")
 
     @property
     def card(self):
@@ -91,6 +95,14 @@ class Published:
     def pusher(self, folder, **changes):
         budget = read_budget(PROJECT).model_copy(update=changes)
         return Pusher(self.hub, budget, folder, print)
+
+
+def signing_environment(folder):
+    """A key of the registry for its runs, and a policy that names it."""
+    private, public = new_key(folder)
+    signer = Signer(owners=("ggez-hub",), key=public.read_text())
+    (folder / "trust.yaml").write_text(TrustPolicy(signers=(signer,)).text)
+    return {"GGEZ_SIGNING_KEY": str(private), "GGEZ_TRUST": str(folder / "trust.yaml")}
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +120,7 @@ def published(tmp_path_factory):
         token = store.new_token("curator", "write")
         with serving(store) as endpoint, new_registry(folder, endpoint) as registry:
             registry.runner.secrets["HF_TOKEN"] = token
+            registry.runner.env |= signing_environment(folder)
             registry.accept({CARD: accepted_card(endpoint, folder / "gentle", str(commit))})
             # The embedded hub's world is not this registry's: its repositories are not everywhere.
             nowhere = accepted_card(endpoint, folder / "gentle", str(commit))
@@ -141,7 +154,9 @@ def test_the_index_holds_the_measured_card_its_evidence_and_the_file(published):
         "evidence/th/embedding/gentle/average.parquet",
         "evidence/th/embedding/gentle/predictions.parquet",
         "evidence/th/embedding/gentle/results.json",
+        "evidence/th/embedding/gentle/test-result.sig",
         "index.sqlite",
+        "model.sig",
         "recipes/th/embedding/gentle.yaml",
     ]
     text = Path(
@@ -161,6 +176,23 @@ def test_the_index_holds_the_measured_card_its_evidence_and_the_file(published):
     assert card.baselines.average.predictions == digests["average.parquet"]
     assert card.baselines.switch.misrouted == 0
     assert card.baselines.measured_by == "registry"
+
+
+def test_the_index_and_the_outcome_of_the_gates_are_signed(published, tmp_path, monkeypatch):
+    """By the run's key: what was measured, and which gates passed, is what it signed."""
+    monkeypatch.setenv("GGEZ_TRUST", published.registry.runner.env["GGEZ_TRUST"])
+    hub = replace(published.hub, signatures="required")
+    assert accepted_entries(hub).entries[0].card.signer.startswith("key ")
+    at = hub.at_commit("ggez-hub/index", "main", "dataset")
+    folder = hub.fetch("ggez-hub/index", at.revision, at.files, "dataset")
+    evidence = shutil.copytree(folder / "evidence/th/embedding/gentle", tmp_path / "evidence")
+    done = CliRunner().invoke(cli, ["verify", str(evidence), "--owner", "ggez-hub"])
+    assert done.exit_code == 0, done.output
+    assert "the gates are WARNED (" in done.stdout
+    assert "as measured and signed by key " in done.stdout
+    (evidence / "results.json").write_text("{}")
+    done = CliRunner().invoke(cli, ["verify", str(evidence)])
+    assert "is not what was measured: results.json" in done.output
 
 
 def test_the_merged_model_is_there_with_its_lock(published):

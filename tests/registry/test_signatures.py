@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.digests import sha256_file
+from ggez_hub.registry.trust.gate_results import RESULT_FILE, sign_gates, verify_gates
 from ggez_hub.registry.trust.policy import Signer, TrustPolicy, read_policy
 from ggez_hub.registry.trust.statement import (
     SIGNATURE_FILE,
@@ -198,6 +200,29 @@ def test_the_same_files_are_not_signed_twice(model, keys, tmp_path):
     assert sign_files(other, "org/model", paths(model), first) != first
     (model / "sub.x").write_text("changed")
     assert sign_files(key, "org/model", paths(model), first) != first
+
+
+def test_the_outcome_of_gates(model, keys):
+    private, public = keys
+    trust(public, "org")
+    files = {"sub/b": sha256_file(model / "sub" / "b")}
+    verdicts = {"improvement": "pass", "retention": "undetermined"}
+    asked = ("cards/th/embedding/a.md", files, verdicts, "undetermined")
+    key = signing_key(str(private), TrustPolicy())
+    bundle = sign_gates(key, *asked, None)
+    assert sign_gates(key, *asked, bundle) == bundle
+    (model / RESULT_FILE).write_bytes(bundle)
+    signer, outcome = verify_gates(model, "org")
+    assert (signer.key, outcome) == (public.read_text(), "WARNED (1 passed, 1 warned)")
+    (model / "sub" / "b").write_text("changed")
+    with pytest.raises(BadSignature, match=r"not what was measured: sub/b"):
+        verify_gates(model, "org")
+    # A signature of files is not the outcome of gates, nor the other way round.
+    (model / RESULT_FILE).write_bytes(sign(model, private))
+    with pytest.raises(BadSignature, match="is not the result of a test"):
+        verify_gates(model, "org")
+    with pytest.raises(BadSignature, match="lists no files"):
+        verify_bundle(bundle, read_policy(), "org")
 
 
 def run(*arguments):

@@ -24,9 +24,9 @@ from ggez_hub.registry.trust.statement import (
     Freshness,
     SigningKey,
     Verified,
+    payload_of,
     sign_files,
     signs_already,
-    unverified,
 )
 
 LIFETIME = datetime.timedelta(days=60)
@@ -85,8 +85,8 @@ def sign_index(by: SigningKey | None, index: Path, hub: Hub, head: RepoAtCommit)
         return None
     seen, before = seen_index(hub), None
     if previous is not None:
-        with suppress(ValidationError, BadSignature):
-            before = Freshness.model_validate(unverified(previous)[1]["predicate"].get("ggez"))
+        with suppress(ValidationError, BadSignature, KeyError):
+            before = Freshness.model_validate(payload_of(previous)[1]["predicate"]["ggez"])
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     file = head.file(INDEX_FILE)
     same = file is not None and file.matches(index)

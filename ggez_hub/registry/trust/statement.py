@@ -220,17 +220,17 @@ def signs_already(repo: str) -> GgezError:
 
 
 def _is_of(bundle: bytes, digests: Mapping[str, str], key: str | None) -> bool:
-    with suppress(GgezError):
-        hint, statement = unverified(bundle)
+    with suppress(GgezError, KeyError, TypeError):
+        hint, statement = payload_of(bundle)
         listed = statement["predicate"]["resources"]
         return hint == key and {r["name"]: r["digest"] for r in listed} == digests
     return False
 
 
-def unverified(bundle: bytes) -> tuple[str | None, dict[str, Any]]:
+def payload_of(bundle: bytes) -> tuple[str | None, dict[str, Any]]:
     """The key that a bundle names, and its statement, before anything is verified.
 
-    Raises BadSignature for what is not a bundle with a statement of files.
+    Raises BadSignature for what is not a bundle with a statement.
     """
     import base64
 
@@ -238,16 +238,32 @@ def unverified(bundle: bytes) -> tuple[str | None, dict[str, Any]]:
         document = json.loads(bundle)
         material = document["verificationMaterial"]
         statement = json.loads(base64.b64decode(document["dsseEnvelope"]["payload"]))
-        _ = [(r["name"], r["digest"]) for r in statement["predicate"]["resources"]]
-        return material.get("publicKey", {}).get("hint"), statement
+        return material.get("publicKey", {}).get("hint"), dict(statement)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadSignature(f"{SIGNATURE_FILE} is not a signature of files: {error!r}") from error
+        raise BadSignature(f"it is not a signature with a statement: {error!r}") from error
 
 
 def verify_bundle(bundle: bytes, policy: TrustPolicy, owner: str | None) -> Verified:
-    """A signature by one who may sign for `owner`, or for anybody if that is None.
+    """The signature of files by one who may sign for `owner`, or for anybody if that is None.
 
     Raises UnknownSigner where the policy has nobody, BadSignature, MissingExtra.
+    """
+    signer, statement, signed = verify_payload(bundle, policy, owner)
+    from model_signing._signing import signing
+
+    try:
+        manifest = signing.dsse_payload_to_manifest(statement)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadSignature(f"{SIGNATURE_FILE} lists no files: {error}") from error
+    return Verified(signer, manifest, _freshness(statement), signed)
+
+
+def verify_payload(
+    bundle: bytes, policy: TrustPolicy, owner: str | None
+) -> tuple[Signer, dict[str, Any], datetime.datetime | None]:
+    """Who signed a statement for `owner`, the statement, and when, as `Verified` has it.
+
+    Raises as `verify_bundle`.
     """
     signers = list(policy.signers_of(owner))
     if not signers:
@@ -265,27 +281,32 @@ def verify_bundle(bundle: bytes, policy: TrustPolicy, owner: str | None) -> Veri
     raise BadSignature("the signature does not count: " + "; ".join(reasons))
 
 
-def _verified(bundle: bytes, signer: Signer, policy: TrustPolicy) -> Verified:
-    from model_signing._signing import signing
-
+def _verified(
+    bundle: bytes, signer: Signer, policy: TrustPolicy
+) -> tuple[Signer, dict[str, Any], datetime.datetime | None]:
     try:
         if signer.key is not None:
             statement, logged = _by_key(bundle, signer.key), None
         else:
             statement, logged = _by_identity(bundle, signer, policy)
-        manifest = signing.dsse_payload_to_manifest(statement)
-        stated = statement["predicate"].get("ggez") if "predicate" in statement else None
-        freshness = None if stated is None else Freshness.model_validate(stated)
-    except ValidationError as error:
-        raise BadSignature("its dates cannot be read") from error
     except BadSignature:
         raise
     except Exception as error:  # a stranger's bytes in three parsers of others
         what = str(error).strip().partition("\n")[0] or type(error).__name__
         raise BadSignature(f"not signed by it ({what})") from error
+    freshness = _freshness(statement)
     signed = logged or (freshness.signed if freshness else None)
     _require_in_time(signer, signed)
-    return Verified(signer, manifest, freshness, signed)
+    return signer, statement, signed
+
+
+def _freshness(statement: dict[str, Any]) -> Freshness | None:
+    predicate = statement.get("predicate")
+    stated = predicate.get("ggez") if isinstance(predicate, dict) else None
+    try:
+        return None if stated is None else Freshness.model_validate(stated)
+    except ValidationError as error:
+        raise BadSignature("its dates cannot be read") from error
 
 
 def _require_in_time(signer: Signer, signed: datetime.datetime | None) -> None:
