@@ -32,6 +32,7 @@ from ggez_hub.regions import alpha
 from ggez_hub.registry.index.build import publish_index
 from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.trust.policy import Signer, TrustPolicy
+from ggez_hub.registry.trust.statement import signing_key
 
 from ..registry.signing import new_key
 from ..worlds import serving
@@ -366,7 +367,8 @@ def test_a_base_that_may_not_be_passed_on_is_never_pushed_merged(published, tmp_
     place = tmp_path / "cards" / "th" / "embedding" / "strict.md"
     place.parent.mkdir(parents=True)
     place.write_text(render_card(document))
-    publish_index(tmp_path / "cards", published.hub)
+    by = signing_key(published.registry.runner.env["GGEZ_SIGNING_KEY"], TrustPolicy())
+    publish_index(tmp_path / "cards", published.hub, by=by)
     pusher = published.pusher(tmp_path / "work")
     done = replace(pusher, on_request=frozenset({"cards/th/embedding/strict.md"})).push(
         "cards/th/embedding/strict.md", document.card
