@@ -75,7 +75,7 @@ def test_a_folder_is_published_once(place, ana, folder, monkeypatch):
     listed = {f.path for f in place.hub().at_commit(REPO, "v1").files}
     assert listed == {
         ".gitattributes", "LICENSE", "README.md", "adapter_config.json",
-        "adapter_model.safetensors", "evidence/predictions.parquet",
+        "adapter_model.safetensors", "bom.cdx.json", "evidence/predictions.parquet",
     }  # fmt: skip
     adapter = live(place)
     assert adapter.source.repo == REPO
@@ -323,7 +323,7 @@ def test_a_full_fine_tune_goes_with_what_lies_beside_it(place, ana, plain, tmp_p
     assert "left out: .env, unet/optimizer.pt" in done.stdout
     listed = {f.path for f in place.hub().at_commit("ana/manila-xl", "v1").files}
     here = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    assert listed - {".gitattributes"} == here - {".env", "unet/optimizer.pt"}
+    assert listed - {".gitattributes", "bom.cdx.json"} == here - {".env", "unet/optimizer.pt"}
     request = Request("ph", family="diffusion", beta=0.5, trust="ana", live=True)
     (adapter,) = resolve(request, place.hub()).resolution.adapters
     assert adapter.kind == "finetune"

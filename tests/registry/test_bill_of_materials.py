@@ -139,3 +139,20 @@ def test_a_card_that_discloses_survives_a_round_trip(tmp_path):
     write_card(tmp_path / "README.md", changed)
     assert read_card(tmp_path / "README.md").card == changed.card
     assert "disclosure" not in Path("cards/th/embedding/clip-emoji-th.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "purl", "references"),
+    [
+        ("https://huggingface.co", "pkg:huggingface/ggez-world/clip-emoji-th@8aeea711f567", True),
+        ("https://hub.example", "?repository_url=https%3A%2F%2Fhub.example", True),
+        ("http://127.0.0.1:8000", "pkg:generic/ggez-world/clip-emoji-th@8aeea711f567", False),
+    ],
+)
+def test_an_address_of_this_machine_is_of_no_use_elsewhere(endpoint, purl, references):
+    document = read_card(Path("cards/th/embedding/clip-emoji-th.md"))
+    bill = checked(bill_text(card_bill(document, endpoint=endpoint)))
+    model = bill["components"][0]
+    assert purl in model["purl"]
+    assert any(r["type"] == "vcs" for r in model["externalReferences"]) == references
+    assert ("127.0.0.1" in json.dumps(bill)) is False

@@ -21,6 +21,7 @@ from ggez_hub.registry.bill_of_materials.components import (
     data_components,
     file_components,
     folder_component,
+    is_here,
     known,
     licences,
     model_component,
@@ -70,7 +71,7 @@ class _Subject:
 
     def references(self) -> Iterator[dict[str, str]]:
         """Where it is, and what explains the choice of its beta."""
-        if self.repo:
+        if self.repo and not is_here(self.endpoint):
             at = f"{self.endpoint}/{self.repo}"
             yield {"type": "website", "url": at}
             yield {"type": "vcs", "url": at}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
@@ -27,9 +27,19 @@ def properties(values: Mapping[str, object]) -> list[dict[str, str]]:
 
 
 def purl(repo: str, revision: str, endpoint: str) -> str:
-    """The package URL of a repository on a hub at a commit (purl-spec, type huggingface)."""
+    """The package URL of a repository on a hub at a commit (purl-spec, type huggingface).
+
+    On a hub of this machine alone, whose address means nothing elsewhere, it is a generic one.
+    """
+    if is_here(endpoint):
+        return f"pkg:generic/{quote(repo)}{revision and f'@{revision.lower()}'}"
     elsewhere = "" if endpoint == HUGGING_FACE else f"?repository_url={quote(endpoint, safe='')}"
     return f"pkg:huggingface/{quote(repo)}{revision and f'@{revision.lower()}'}{elsewhere}"
+
+
+def is_here(endpoint: str) -> bool:
+    """Whether an address is one of this machine."""
+    return urlsplit(endpoint).hostname in {"127.0.0.1", "localhost", "::1"}
 
 
 def licences(names: Iterable[str]) -> list[dict[str, Any]]:
@@ -72,7 +82,9 @@ def model_component(
         version=revision,
         purl=purl(repo, revision, endpoint),
         licenses=licences([licence]),
-        externalReferences=[{"type": "distribution", "url": f"{endpoint}/{quote(repo)}"}],
+        externalReferences=[]
+        if is_here(endpoint)
+        else [{"type": "distribution", "url": f"{endpoint}/{quote(repo)}"}],
         components=file_components(files, ref),
         properties=properties({"ggez:role": role}),
     )

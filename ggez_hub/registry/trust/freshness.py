@@ -63,8 +63,15 @@ def require_fresh(hub: Hub, revision: str, sha256: str | None) -> str | None:
 
 
 def _bundle(hub: Hub, revision: str) -> bytes | None:
+    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError
 
+    # The client asks again for what a commit does not have, and a commit does not change.
+    known = try_to_load_from_cache(
+        INDEX_REPO, SIGNATURE_FILE, revision=revision, repo_type="dataset"
+    )
+    if known is not None and not isinstance(known, str):
+        return None
     try:
         return hub.read_text(INDEX_REPO, revision, SIGNATURE_FILE, "dataset").encode()
     except (EntryNotFoundError, NotInCache):
