@@ -9,6 +9,7 @@ import uuid
 from typing import Any, Final
 from urllib.parse import quote
 
+from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -146,4 +147,6 @@ def create_app(store: HubStore, limits: Limits | None = None) -> Starlette:
     )
     app.state.store = store
     app.state.limits = limits or Limits()
+    # Histories are walked one at a time, so that they leave the threads of the others free.
+    app.state.expanding = CapacityLimiter(1)
     return app

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from anyio import to_thread
 from dulwich.objects import Commit
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ggez_hub.embedded.catalog import RepoRecord
-from ggez_hub.embedded.commits import Entry, ancestry, author_name, last_changes, title_and_message
+from ggez_hub.embedded.commits import Entry, author_name, title_and_message
 from ggez_hub.embedded.errors import TooLargeError
+from ggez_hub.embedded.history import first_parents, last_changes
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import read_form
 from ggez_hub.embedded.http.parameters import API, REST, REVISION, WEB, flag, page, timestamp
@@ -26,6 +27,7 @@ from ggez_hub.embedded.repository import GitRepository
 
 PAGE: Final = 1000
 EXPANDED_PAGE: Final = 50
+COMMITS: Final = 100
 MAX_PATHS: Final = 1000
 
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
@@ -36,11 +38,23 @@ _INERT: Final = {
 }
 
 
-def tree(request: Request) -> Response:
+async def tree(request: Request) -> Response:
     """GET /api/models/{id}/tree/{revision}[/{path}]."""
+    expand = flag(request, "expand")
+    return await _in_thread(_tree, request, expand, expand=expand)
+
+
+async def _in_thread(
+    work: Callable[..., Response], request: Request, *arguments: Any, expand: bool
+) -> Response:
+    """Answer in a thread; who asks for last commits waits for the others who do, and keeps none waiting."""
+    limiter = request.app.state.expanding if expand else None
+    return await to_thread.run_sync(work, request, *arguments, limiter=limiter)
+
+
+def _tree(request: Request, expand: bool) -> Response:
     repo = access.readable(request)
     path = request.path_params.get("path", "").strip("/")
-    expand = flag(request, "expand")
     with access.store(request).git(repo) as git:
         snapshot = git.snapshot(request.path_params["revision"])
         request.state.commit = snapshot.commit
@@ -52,15 +66,16 @@ def tree(request: Request) -> Response:
 
 async def paths_info(request: Request) -> Response:
     """POST /api/models/{id}/paths-info/{revision}: paths that do not exist are left out."""
-    return await run_in_threadpool(_paths_info, request, await read_form(request))
+    form = await read_form(request)
+    expand = form.get("expand", [""])[0].lower() in {"true", "1"}
+    return await _in_thread(_paths_info, request, form, expand, expand=expand)
 
 
-def _paths_info(request: Request, form: dict[str, list[str]]) -> Response:
+def _paths_info(request: Request, form: dict[str, list[str]], expand: bool) -> Response:
     repo = access.readable(request)
     paths = form.get("paths", [])
     if len(paths) > MAX_PATHS:
         raise TooLargeError(f"too many parameters: ask for at most {MAX_PATHS} paths at once")
-    expand = form.get("expand", [""])[0].lower() in {"true", "1"}
     with access.store(request).git(repo) as git:
         snapshot = git.snapshot(request.path_params["revision"])
         found = [snapshot.find(path.strip("/")) for path in paths if path.strip("/")]
@@ -75,19 +90,26 @@ def commits(request: Request) -> Response:
     formatted = "formatted" in {*query.getlist("expand[]"), *query.getlist("expand")}
     with access.store(request).git(repo) as git:
         start = git.refs.resolve(request.path_params["revision"])
-        found = list(ancestry(git.objects, start))
-    chosen, headers = page(request, found, PAGE)
-    document = [_commit(commit, formatted=formatted) for commit in chosen]
+        found = first_parents(git.objects, start)
+        chosen, headers = page(request, found, COMMITS)
+        document = [
+            _commit(git.objects.commit(link.commit), formatted=formatted) for link in chosen
+        ]
     return JSONResponse(document, headers={**headers, "X-Total-Count": str(len(found))})
 
 
 def _entries(
     request: Request, git: GitRepository, commit: str, entries: Sequence[Entry], *, expand: bool
 ) -> list[dict[str, Any]]:
-    changes = last_changes(git.objects, commit, [entry.path for entry in entries]) if expand else {}
+    changed = last_changes(git.objects, commit) if expand else {}
     large = (entry.lfs.oid for entry in entries if entry.lfs is not None)
     hashes = access.store(request).xet.catalog.hashes(large)
-    return [_entry(entry, hashes, changes.get(entry.path)) for entry in entries]
+    last = {
+        entry.path: git.objects.commit(changed[entry.path])
+        for entry in entries
+        if entry.path in changed
+    }
+    return [_entry(entry, hashes, last.get(entry.path)) for entry in entries]
 
 
 def _entry(entry: Entry, hashes: Mapping[str, str], last: Commit | None) -> dict[str, Any]:
