@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
+import sqlite3
 import time
 import uuid
 from typing import Any, Final
@@ -64,7 +66,17 @@ def http_error(request: Request, error: HTTPException) -> Response:
 def server_error(request: Request, error: Exception) -> Response:
     """The response when the hub itself failed; the cause is for the log alone."""
     _log.error("%s %s failed", request.method, quote(request.scope["path"]), exc_info=error)
+    if _is_full(error):
+        return hub_error(
+            request, HubError("The disk of the hub is full: delete what is not needed", 507)
+        )
     return JSONResponse({"error": "Internal Error: see the log of the hub"}, 500)
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def _header(message: str) -> str:
@@ -74,15 +86,13 @@ def _header(message: str) -> str:
 HANDLERS: Final[dict[Any, Any]] = {
     HubError: hub_error,
     HTTPException: http_error,
-    Exception: server_error,
 }
 
 
-_log = logging.getLogger("ggez_hub.embedded")
-
-
 class LogRequests:
-    """Middleware: an id for each request, and a line in the log.
+    """Middleware: an id for each request, a line in the log, and an answer where the hub itself failed.
+
+    Passed on, an exception would end the connection, and with it the next request on it.
 
     The query is left out, because the signature of an upload address is in it, and so are all headers.
     """
@@ -95,9 +105,12 @@ class LogRequests:
             await self._app(scope, receive, send)
             return
         identity, started = uuid.uuid4().hex[:16], time.perf_counter()
+        answered = False
 
         async def answer(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = True
                 MutableHeaders(scope=message)["X-Request-Id"] = identity
                 _log.info(
                     "%s %s %s %d %.0f ms",
@@ -110,7 +123,12 @@ class LogRequests:
                 )
             await send(message)
 
-        await self._app(scope, receive, answer)
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as error:
+            if answered:
+                raise
+            await server_error(Request(scope), error)(scope, receive, answer)
 
 
 def index(request: Request) -> Response:

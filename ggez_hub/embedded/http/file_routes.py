@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from dulwich.objects import Commit
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.commits import Entry, author_name, title_and_message
@@ -30,7 +32,7 @@ EXPANDED_PAGE: Final = 50
 COMMITS: Final = 100
 MAX_PATHS: Final = 1000
 
-_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 # A stored page must not run as a page of the hub in somebody's browser.
 _INERT: Final = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -169,14 +171,22 @@ class LargeFileResponse(FileResponse):
         )
 
 
+class _CompleteFileResponse(LargeFileResponse):
+    """A large file from its first byte to the last, whatever range was asked for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [header for header in scope["headers"] if header[0] != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
+
+
 def large_file(request: Request, pointer: Pointer, headers: dict[str, str]) -> Response:
     """The answer with a large file, stored as it is or in chunks."""
     store = access.store(request)
     path = store.lfs.path(pointer.oid)
     file = None if path.exists() else store.xet.catalog.file(pointer.oid)
+    wanted = requested_range(request, pointer.size, headers.get("ETag"))
     if file is None:
-        return LargeFileResponse(path, headers)
-    wanted = requested_range(request.headers.get("range"), file.size)
+        return (_CompleteFileResponse if wanted is None else LargeFileResponse)(path, headers)
     status, headers, wanted = _status(wanted, file.size, headers)
     headers["Content-Length"] = str(len(wanted))
     blocks = store.xet.content(file, wanted.start, wanted.stop)
@@ -187,18 +197,36 @@ def large_file(request: Request, pointer: Pointer, headers: dict[str, str]) -> R
 
 def resolve(request: Request) -> Response:
     """HEAD and GET /{id}/resolve/{revision}/{path}."""
+    return _file(request, raw=False)
+
+
+def raw(request: Request) -> Response:
+    """HEAD and GET /{id}/raw/{revision}/{path}: what git holds, of a large file the pointer."""
+    return _file(request, raw=True)
+
+
+def _file(request: Request, *, raw: bool) -> Response:
     repo = access.content(request)
-    store = access.store(request)
-    with store.git(repo) as git:
+    with access.store(request).git(repo) as git:
         snapshot = git.snapshot(request.path_params["revision"])
         request.state.commit = snapshot.commit
         entry = snapshot.file(request.path_params["path"])
+        if raw:
+            entry = replace(entry, lfs=None)
         headers = _headers(snapshot.commit, entry)
+        if flag(request, "download"):
+            headers["Content-Disposition"] = headers["Content-Disposition"].replace(
+                "inline", "attachment"
+            )
         if entry.lfs is not None:
             headers |= _xet_headers(request, repo, snapshot.commit, entry.lfs)
+        known = request.headers.get("if-none-match", "")
+        if headers["ETag"] in known.replace("W/", "").split(", ") or known == "*":
+            return Response(status_code=304, headers=headers)
+        if entry.lfs is not None:
             return large_file(request, entry.lfs, headers)
         content = snapshot.read(entry)
-    wanted = requested_range(request.headers.get("range"), len(content))
+    wanted = requested_range(request, len(content), headers["ETag"])
     status, headers, wanted = _status(wanted, len(content), headers)
     media_type = "text/plain; charset=utf-8"
     return Response(content[wanted.start : wanted.stop], status, headers, media_type)
@@ -230,16 +258,19 @@ def _xet_headers(
     return {"X-Xet-Hash": digest, "Link": f'<{address}>; rel="xet-auth"'}
 
 
-def requested_range(wanted: str | None, size: int) -> range | None:
-    """The bytes that a `Range` header asks for (RFC 9110, one range); None for all, empty if outside.
+def requested_range(request: Request, size: int, etag: str | None = None) -> range | None:
+    """The bytes that a request asks for (RFC 9110, one range); None for all, empty if outside.
 
-    A range that is not understood is ignored, as the RFC allows.
+    A range that is not understood is ignored, as the RFC allows, and one of another version.
     """
-    match = _RANGE.fullmatch(wanted.strip()) if wanted else None
+    wanted, version = request.headers.get("range", ""), request.headers.get("if-range", etag)
+    match = _RANGE.fullmatch(wanted.strip()) if version == etag else None
     if match is None or not (match[1] or match[2]):
         return None
     if match[1]:
-        return range(int(match[1]), min(int(match[2]) + 1 if match[2] else size, size))
+        start = int(match[1])
+        end = int(match[2]) + 1 if match[2] else max(size, start + 1)
+        return range(start, min(end, size)) if start < end else None
     return range(max(size - int(match[2]), 0), size)
 
 
@@ -261,4 +292,5 @@ routes = [
     Route(f"{API}/paths-info/{REVISION}", paths_info, methods=["POST"]),
     Route(f"{API}/commits/{REVISION}", commits, methods=["GET"]),
     Route(f"{WEB}/resolve/{REVISION}/{REST}", resolve, methods=["GET", "HEAD"]),
+    Route(f"{WEB}/raw/{REVISION}/{REST}", raw, methods=["GET", "HEAD"]),
 ]
