@@ -14,6 +14,7 @@ import uvicorn
 from ggez_hub.embedded.errors import HubError
 from ggez_hub.embedded.http.app import create_app
 from ggez_hub.embedded.http.body import Limits
+from ggez_hub.embedded.http.network import Network
 from ggez_hub.embedded.sessions import SessionFiles
 from ggez_hub.embedded.store import HubStore
 
@@ -24,12 +25,17 @@ class Server(uvicorn.Server):
     """A uvicorn server for a store; `port=0` takes a free port."""
 
     def __init__(
-        self, store: HubStore, host: str = LOCALHOST, port: int = 0, limits: Limits | None = None
+        self,
+        store: HubStore,
+        host: str = LOCALHOST,
+        port: int = 0,
+        limits: Limits | None = None,
+        network: Network | None = None,
     ) -> None:
-        limits = limits or Limits()
+        limits, network = limits or Limits(), network or Network()
         super().__init__(
             uvicorn.Config(
-                create_app(store, limits),
+                create_app(store, limits, network),
                 h11_max_incomplete_event_size=limits.headers,
                 loop="asyncio",
                 http="h11",
@@ -37,7 +43,8 @@ class Server(uvicorn.Server):
                 lifespan="off",
                 log_config=None,
                 access_log=False,
-                proxy_headers=False,
+                proxy_headers=bool(network.proxies),
+                forwarded_allow_ips=list(network.proxies),
                 server_header=False,
                 timeout_graceful_shutdown=2,
             )
@@ -72,6 +79,7 @@ def serve(
     port: int = 8000,
     accounts: Path | None = None,
     limits: Limits | None = None,
+    network: Network | None = None,
     announce: Callable[[str], None] = print,
     finished: Callable[[], bool] | None = None,
 ) -> None:
@@ -91,7 +99,7 @@ def serve(
                 load_accounts(store.accounts, accounts)
             store.owner_token()
             store.remove_abandoned()
-            server = Server(store, host, port, limits)
+            server = Server(store, host, port, limits, network)
             with server.socket:
                 files.publish(server.url)
                 announce(server.url)

@@ -36,6 +36,7 @@ from ggez_hub.embedded.http import (
     xet_upload_routes,
 )
 from ggez_hub.embedded.http.body import Limits
+from ggez_hub.embedded.http.network import Network
 from ggez_hub.embedded.http.parameters import MatchRawPath
 from ggez_hub.embedded.store import HubStore
 
@@ -141,7 +142,9 @@ def unnamespaced(request: Request) -> Response:
     raise access.missing(request)
 
 
-def create_app(store: HubStore, limits: Limits | None = None) -> Starlette:
+def create_app(
+    store: HubStore, limits: Limits | None = None, network: Network | None = None
+) -> Starlette:
     """The hub as an ASGI application over a store, which the caller closes."""
     app = Starlette(
         routes=[
@@ -160,7 +163,11 @@ def create_app(store: HubStore, limits: Limits | None = None) -> Starlette:
             Route("/api/{kind:hub_kind}/{rest:hub_rest}", unnamespaced, methods=["GET"]),
             Route("/{name:hub_segment}/resolve/{rest:hub_rest}", unnamespaced),
         ],
-        middleware=[Middleware(LogRequests), Middleware(MatchRawPath)],
+        middleware=[
+            Middleware(LogRequests),
+            *(network or Network()).middleware,
+            Middleware(MatchRawPath),
+        ],
         exception_handlers=HANDLERS,
     )
     app.state.store = store
