@@ -12,6 +12,7 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 from filelock import FileLock
 
+from ggez_hub.atomic_files import sync
 from ggez_hub.embedded.changes import Change, edited_tree
 from ggez_hub.embedded.commits import Signature, Snapshot, make_commit
 from ggez_hub.embedded.errors import (
@@ -48,6 +49,14 @@ class RepoFolders:
             Repo.init_bare(made, mkdir=True, default_branch=DEFAULT_BRANCH.encode()).close()
             path.parent.mkdir(parents=True, exist_ok=True)
             made.replace(path)
+
+    def move(self, source: Path, target: Path) -> None:
+        """Rename a repository, in place of what a killed creation may have left; done already is fine."""
+        if source.exists() and source != target:
+            self.discard(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+            sync(target.parent)
 
     def discard(self, path: Path) -> None:
         """Remove a repository; absent is fine."""
