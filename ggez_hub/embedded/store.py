@@ -168,11 +168,11 @@ class HubStore(AbstractContextManager["HubStore"]):
         return GitRepository(self.folder(repo), partial(self.index.forget, repo))
 
     def summary(self, repo: RepoRecord, git: GitRepository, revision: str | None) -> Summary | None:
-        """The summary of a revision (None: the head of main); None for a repo without commits.
+        """The summary of a revision (None or HEAD: that of main); None for a repo without commits.
 
         Raises RevisionNotFoundError.
         """
-        if revision is not None:
+        if revision not in {None, "HEAD"}:
             return summarize(repo.type, git.objects, git.refs.resolve(revision))
         head = git.refs.head(DEFAULT_BRANCH)
         if head is None:

@@ -84,6 +84,7 @@ def _header(message: str) -> str:
     return re.sub(r"[^\x20-\x7e]+", " ", message).strip()[:1000]
 
 
+_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 HANDLERS: Final[dict[Any, Any]] = {
     HubError: hub_error,
     HTTPException: http_error,
@@ -142,6 +143,12 @@ def unnamespaced(request: Request) -> Response:
     raise access.missing(request)
 
 
+def not_offered(request: Request) -> Response:
+    """Parts of the Hub's API that this hub does not have."""
+    name = request.path_params["name"]
+    raise HubError(f"This hub does not offer {name}", 501)
+
+
 def create_app(
     store: HubStore, limits: Limits | None = None, network: Network | None = None
 ) -> Starlette:
@@ -158,6 +165,10 @@ def create_app(
             *xet_upload_routes.routes,
             *xet_download_routes.routes,
             *git_routes.routes,
+            *(
+                Route(f"/api/{{name:hub_not_offered}}{rest}", not_offered, methods=_METHODS)
+                for rest in ("", "/{rest:hub_rest}")
+            ),
             # After the others: a download takes any path.
             *file_routes.routes,
             Route("/api/{kind:hub_kind}/{rest:hub_rest}", unnamespaced, methods=["GET"]),

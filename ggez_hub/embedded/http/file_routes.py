@@ -24,6 +24,7 @@ from ggez_hub.embedded.history import first_parents, last_changes
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import read_form
 from ggez_hub.embedded.http.parameters import API, REST, REVISION, WEB, flag, page, timestamp
+from ggez_hub.embedded.http.xet_access import cas_url
 from ggez_hub.embedded.lfs import CHUNK, Pointer
 from ggez_hub.embedded.repository import GitRepository
 
@@ -32,6 +33,7 @@ EXPANDED_PAGE: Final = 50
 COMMITS: Final = 100
 MAX_PATHS: Final = 1000
 
+_XET_INFO: Final = "application/vnd.xet-fileinfo+json"
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 # A stored page must not run as a page of the hub in somebody's browser.
 _INERT: Final = {
@@ -218,8 +220,11 @@ def _file(request: Request, *, raw: bool) -> Response:
             headers["Content-Disposition"] = headers["Content-Disposition"].replace(
                 "inline", "attachment"
             )
-        if entry.lfs is not None:
-            headers |= _xet_headers(request, repo, snapshot.commit, entry.lfs)
+        xet = _xet_headers(request, repo, snapshot.commit, entry.lfs) if entry.lfs else {}
+        headers |= xet
+        if xet and _XET_INFO in request.headers.get("accept", ""):
+            # The JavaScript client wants to know where the file is, and not the file.
+            return JSONResponse({"hash": xet["X-Xet-Hash"]}, headers=headers, media_type=_XET_INFO)
         known = request.headers.get("if-none-match", "")
         if headers["ETag"] in known.replace("W/", "").split(", ") or known == "*":
             return Response(status_code=304, headers=headers)
@@ -255,7 +260,9 @@ def _xet_headers(
     if digest is None:
         return {}
     address = f"{request.base_url}api/{repo.type}s/{repo.id}/xet-read-token/{commit}"
-    return {"X-Xet-Hash": digest, "Link": f'<{address}>; rel="xet-auth"'}
+    info = f"{cas_url(request, repo)}/v1/reconstructions/{digest}"
+    links = f'<{address}>; rel="xet-auth", <{info}>; rel="xet-reconstruction-info"'
+    return {"X-Xet-Hash": digest, "Link": links}
 
 
 def requested_range(request: Request, size: int, etag: str | None = None) -> range | None:
