@@ -243,7 +243,7 @@ def is_binary(sample: bytes) -> bool:
     if b"\0" in sample:
         return True
     try:
-        # A character that is cut at the end of the sample is no fault of the file.
+        # A character that is cut at the end of the sample is not a fault of the file.
         codecs.getincrementaldecoder("utf-8")().decode(sample, final=len(sample) < SAMPLE_BYTES)
     except UnicodeDecodeError:
         return True

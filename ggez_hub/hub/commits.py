@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Content: TypeAlias = Path | bytes
 """A file to publish: its path, or its content."""
 
-VERSION_TAG = re.compile(r"^v([1-9][0-9]{0,5})$")
+VERSION_TAG = re.compile(r"^v([1-9][0-9]{0,5})\Z")
 
 
 @dataclass(frozen=True)

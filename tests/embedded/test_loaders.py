@@ -89,7 +89,7 @@ assert next(iter(stream.skip(5))) == {"number": 5, "text": "row 5"}
     [
         pytest.param(TRANSFORMERS, id="transformers"),
         pytest.param(DIFFUSERS, id="diffusers", marks=pytest.mark.slow),
-        pytest.param(OPEN_CLIP, id="open_clip"),
+        pytest.param(OPEN_CLIP, id="open_clip", marks=pytest.mark.slow),
         pytest.param(PEFT, id="peft", marks=pytest.mark.slow),
         pytest.param(DATASETS, id="datasets"),
     ],

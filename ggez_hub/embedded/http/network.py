@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from ggez_hub.embedded.errors import InvalidRequestError
 
@@ -39,6 +40,8 @@ class Network:
     def middleware(self) -> list[Middleware]:
         """What the application needs for this."""
         found = []
+        if self.proxies:
+            found.append(Middleware(ProxyHeadersMiddleware, trusted_hosts=list(self.proxies)))
         if self.origins:
             # No cookies are used here: a page can do what the token that it has can do.
             found.append(
