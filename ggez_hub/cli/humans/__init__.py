@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ggez_hub.cli.group import Group
-from ggez_hub.cli.humans import score, study
+from ggez_hub.cli.humans import exchange, score, study
 
 
 @click.group("humans", cls=Group)
@@ -20,5 +20,7 @@ for _command in (
     study.revoke_command,
     study.forget_command,
     score.score_command,
+    exchange.export_command,
+    exchange.import_command,
 ):
     humans_command.add_command(_command)
