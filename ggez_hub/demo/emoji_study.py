@@ -51,12 +51,10 @@ def make_emoji_study(target: Path, hub: Hub) -> Study:
     Raises GgezError.
     """
     place = FamilyFolders(ASSETS, DIFFUSION)
-    base, adapter = str(place.base), str(place.adapter("th"))
-    models = [
-        {"name": "base", "role": "base", "folder": base},
-        {"name": "merged", "role": "merged", "folder": base, "adapter": adapter, "beta": BETA},
-        {"name": "unmerged", "role": "unmerged", "folder": base, "adapter": adapter, "beta": 1.0},
-    ]
+    own = {"folder": str(place.base), "adapter": str(place.adapter("th"))}
+    # The base as the adapter's card has it: at beta 0.
+    betas = {"base": 0.0, "merged": BETA, "unmerged": 1.0}
+    models = [{"name": role, "role": role, **own, "beta": beta} for role, beta in betas.items()]
     with tempfile.TemporaryDirectory() as folder:
         rows = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in _rows())
         (Path(folder) / "items.jsonl").write_text(rows, encoding="utf-8")
