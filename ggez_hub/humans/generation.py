@@ -13,13 +13,13 @@ from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.cache import CHUNK
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
-from ggez_hub.evaluation.models import Adapted, LoadedModel, model_in
+from ggez_hub.evaluation.models import Adapted, LoadedModel, ModelUnderTest, model_in
 from ggez_hub.evaluation.models.backend import find_backend, kept_answers
 from ggez_hub.evaluation.models.drawing_model import DrawingModel, Order
 from ggez_hub.evaluation.models.generative_model import GenerativeModel, Posed
 from ggez_hub.evaluation.results.evidence import Evidence, open_evidence
 from ggez_hub.families import detect_family
-from ggez_hub.humans.outputs import read_picture
+from ggez_hub.humans.outputs import Content, PictureFile, content_of
 from ggez_hub.humans.questions import TEST, Question
 from ggez_hub.humans.spec import ModelSpec
 from ggez_hub.parity.betas import beta_key
@@ -35,6 +35,7 @@ class ModelOutputs:
     def __init__(self, spec: ModelSpec, folder: Path) -> None:
         """Find the model, which is not loaded yet; raises GgezError."""
         self.spec, self.digest = spec, spec.digest
+        self._model: ModelUnderTest | None = None
         self._evidence: Evidence | None = None
         if spec.folder is not None:
             place = folder / spec.folder
@@ -55,27 +56,21 @@ class ModelOutputs:
                     f"Betas: {', '.join(self._evidence.header.models) or 'none'}.",
                 )
 
-    def outputs(self, questions: Sequence[Question]) -> Iterator[str | bytes]:
+    def outputs(self, questions: Sequence[Question]) -> Iterator[Content]:
         """What it gives to questions without its output: texts, or files of pictures.
 
         Raises GgezError.
         """
-        if self.spec.folder is not None:
+        if self._model is not None:
             yield from _generated(self._model.open(kept_answers(self._model)), questions, self.spec)
-            return
-        for question in questions:
-            if self._evidence is not None and self.spec.beta is not None:
+        elif self._evidence is not None and self.spec.beta is not None:
+            for question in questions:
                 yield _recorded(self._evidence, self.spec.beta, question)
-            else:
-                raise GgezError(
-                    f"the item {question.id} has no output of {self.spec.name}",
-                    "Add it to the file of the items, or name the model's folder or results.",
-                )
 
 
 def _generated(
     model: LoadedModel, questions: Sequence[Question], spec: ModelSpec
-) -> Iterator[str | bytes]:
+) -> Iterator[Content]:
     with task(f"{spec.name} answers", len(questions)) as shown:
         for start in range(0, len(questions), CHUNK):
             part = questions[start : start + CHUNK]
@@ -86,7 +81,7 @@ def _generated(
                 yield from model.replies(
                     [
                         Posed(
-                            q.picture or b"",
+                            content_of(q.picture) if q.picture else b"",
                             prompt(q.text, q.picture is not None),
                             new_tokens=q.reply_tokens,
                         )
@@ -107,12 +102,12 @@ def _order(question: Question) -> Order:
             f"the item {question.id} is answered in writing, and the model draws",
             "Name a suite of prompts, or a model that writes.",
         )
-    return Order(question.prompt, question.seed, question.drawing)
+    return Order(question.text, question.seed, question.drawing)
 
 
-def _recorded(evidence: Evidence, beta: float, question: Question) -> str | bytes:
+def _recorded(evidence: Evidence, beta: float, question: Question) -> Content:
     """The answer that results hold of a question; raises GgezError where they hold none."""
-    name, item, number = question.answer
+    name, item, number = question.answer or ("", "", 0)
     outcomes = evidence.outcomes.get(Cell(beta, name, TEST))
     raw = None if outcomes is None else _raw(outcomes, item)
     if raw is None:
@@ -127,7 +122,7 @@ def _recorded(evidence: Evidence, beta: float, question: Question) -> str | byte
     except NotJudged:
         # Of what is recognised, the drawing itself is the answer.
         drawn = (raw,)
-    return read_picture(f"{drawn[number]}.png", evidence.place / "pictures")
+    return PictureFile(f"{drawn[number]}.png", evidence.place / "pictures")
 
 
 def _raw(outcomes: Outcomes, item: str) -> str | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 from ggez_hub.atomic_files import write_file
 from ggez_hub.data.pictures import BadPicture, decode, picture_bytes
 from ggez_hub.errors import GgezError
-from ggez_hub.humans.study import Output, read_output
+from ggez_hub.humans.study import Output
 from ggez_hub.images import encode_png
 
 # A larger picture is made smaller: so many pixels a side are more than a rater's screen has.
@@ -29,12 +30,26 @@ def displayable(text: str, most: int = MAX_TEXT) -> str:
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
-def read_picture(path: str, folder: Path) -> bytes:
-    """The bytes of a picture in `folder` or below; raises GgezError for one that is outside."""
+class PictureFile(NamedTuple):
+    """A picture by its path in `folder` or below; it is read when it is needed."""
+
+    path: str
+    folder: Path
+
+
+Picture: TypeAlias = bytes | PictureFile
+Content: TypeAlias = str | Picture
+"""A text, or a picture."""
+
+
+def content_of(picture: Picture) -> bytes:
+    """The bytes of a picture; raises GgezError for a file outside its folder, or too large."""
+    if isinstance(picture, bytes):
+        return picture
     try:
-        return picture_bytes(path, folder)
+        return picture_bytes(picture.path, picture.folder)
     except BadPicture as error:
-        raise GgezError(f"the picture {path} cannot be used: {error.reason}") from error
+        raise GgezError(f"the picture {picture.path} cannot be used: {error.reason}") from error
 
 
 class OutputFolder:
@@ -44,18 +59,16 @@ class OutputFolder:
         self._folder = folder
         self._known: dict[str, Output] = {}
 
-    def keep(self, content: str | bytes, what: str) -> Output:
-        """Keep a text, or the file of a picture; raises GgezError that names `what` it is."""
+    def keep(self, content: Content, what: str) -> Output:
+        """Keep a text or a picture; raises GgezError that names `what` it is."""
         if isinstance(content, str):
             return self._keep(displayable(content).encode(), "text")
+        content = content_of(content)
         # The same picture is asked about again and again.
         key = hashlib.sha256(content).hexdigest()
         if key not in self._known:
             self._known[key] = self._keep(_as_png(content, what), "picture")
         return self._known[key]
-
-    def read(self, output: Output) -> bytes:
-        return read_output(self._folder, output)
 
     def _keep(self, content: bytes, media: str) -> Output:
         output = Output.model_validate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 
 from ggez_hub.atomic_files import OutputExists, atomic_folder, require_writable, write_file
 from ggez_hub.digests import canonical_json, digest_json
+from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
 from ggez_hub.humans.design import find_design
 from ggez_hub.humans.generation import ModelOutputs
@@ -22,9 +22,6 @@ from ggez_hub.output_lock import lock_output
 from ggez_hub.recipe_file import BadRecipe, read_recipe
 from ggez_hub.validation_errors import listed
 
-# What outputs have before they are made.
-UNMADE = hashlib.sha256().hexdigest()
-
 
 def make_study(file: Path, target: Path, hub: Hub) -> Study:
     """Make the study of a YAML file in the new folder `target`; raises GgezError.
@@ -36,6 +33,8 @@ def make_study(file: Path, target: Path, hub: Hub) -> Study:
         raise OutputExists(f"{target} exists already", "Choose another folder with -o.")
     require_writable(target)
     questions = read_questions(spec, folder, hub)
+    # What is wrong with them is known before any model is asked, which may take hours.
+    _planned(spec, file, questions)
     models = [ModelOutputs(model, folder) for model in spec.models]
     with lock_output(target), atomic_folder(target) as partial:
         kept = OutputFolder(partial)
@@ -56,32 +55,53 @@ def make_study(file: Path, target: Path, hub: Hub) -> Study:
 
 
 def plan_study(file: Path, hub: Hub) -> Study:
-    """The same study before any model is asked: models and outputs have no digests yet."""
+    """The same study before any model is asked; digests of models and outputs stand for others."""
     spec = read_recipe(file, "study", StudySpec)
-    questions = read_questions(spec, file.parent, hub)
-    models = [StudyModel(name=m.name, role=m.role, digest=UNMADE, beta=m.beta) for m in spec.models]
+    return _planned(spec, file, read_questions(spec, file.parent, hub))
+
+
+def _planned(spec: StudySpec, file: Path, questions: Sequence[Question]) -> Study:
     outputs = {
         model.name: {
-            q.id: Output(sha256=UNMADE, media="picture" if q.is_drawn else "text")
+            q.id: Output(
+                sha256=digest_json([model.name, q.id]), media="picture" if q.is_drawn else "text"
+            )
             for q in questions
-            if model.name in q.outputs or not (q.gold and q.outputs)
+            if _is_judged(model.name, q)
         }
-        for model in models
+        for model in spec.models
     }
+    models = [
+        StudyModel(name=m.name, role=m.role, digest=digest_json(m.name), beta=m.beta)
+        for m in spec.models
+    ]
+    for model in spec.models:
+        if not (model.folder or model.results):
+            lost = (
+                q for q in questions if q.id in outputs[model.name] and model.name not in q.outputs
+            )
+            for question in lost:
+                raise GgezError(
+                    f"the item {question.id} has no output of {model.name}",
+                    "Add it to the file of the items, or name the model's folder or results.",
+                )
     return _pinned(spec, file, models, questions, outputs, {})
+
+
+def _is_judged(model: str, question: Question) -> bool:
+    """Whether a question is put to a model: a gold item may have outputs of some models alone."""
+    return model in question.outputs or not (question.gold and question.outputs)
 
 
 def _kept(
     model: ModelOutputs, questions: Sequence[Question], kept: OutputFolder
 ) -> Iterator[tuple[str, Output]]:
     """The outputs of a model by question: those that are there, and those that it is asked for."""
-    name, asked = model.spec.name, []
+    name = model.spec.name
+    asked = [q for q in questions if _is_judged(name, q) and name not in q.outputs]
     for question in questions:
-        what = f"{question.id} of {name}"
         if name in question.outputs:
-            yield question.id, kept.keep(question.outputs[name], what)
-        elif not (question.gold and question.outputs):
-            asked.append(question)
+            yield question.id, kept.keep(question.outputs[name], f"{question.id} of {name}")
     for question, output in zip(asked, model.outputs(asked), strict=True):
         yield question.id, kept.keep(output, f"{question.id} of {name}")
 

@@ -14,14 +14,14 @@ from pydantic import ValidationError
 
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.benchmarks.benchmark import Drawing
-from ggez_hub.evaluation.benchmarks.loaders import Choice, Item, OpenQuestion
+from ggez_hub.evaluation.benchmarks.loaders import Item
 from ggez_hub.evaluation.benchmarks.multiple_choice import GENERATION
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.hub import Hub
-from ggez_hub.humans.outputs import displayable, read_picture
+from ggez_hub.humans.outputs import Content, Picture, PictureFile, displayable
 from ggez_hub.humans.spec import ItemRow, ItemsSpec, StudySpec
-from ggez_hub.humans.study import MAX_ITEMS, MAX_PROMPT, Side
+from ggez_hub.humans.study import MAX_PROMPT, Side
 from ggez_hub.regions import find_region
 from ggez_hub.registry.task_data import TaskData, find_tasks, origin_tasks
 from ggez_hub.validation_errors import listed
@@ -39,8 +39,9 @@ class Question:
 
     text      what a model that writes gets, with the picture if there is one
     drawing   how a pipeline draws the prompt; `seed` is the one of this item
-    answer    where a results folder has the answer: task, item, and the number of its seed
-    outputs   those that are there already, by model: texts, or the files of pictures
+    answer    where a results folder has the answer: task, item, and the number of its seed; None of a
+              choice, where it names an option
+    outputs   those that are there already, by model
     """
 
     id: str
@@ -50,18 +51,18 @@ class Question:
     prompt: str
     text: str
     translations: Mapping[str, str] = field(default_factory=dict)
-    picture: bytes | None = None
+    picture: Picture | None = None
     drawing: Drawing | None = None
     seed: int = 0
     reply_tokens: int = 0
-    answer: tuple[str, str, int] = ("", "", 0)
-    outputs: Mapping[str, str | bytes] = field(default_factory=dict)
+    answer: tuple[str, str, int] | None = None
+    outputs: Mapping[str, Content] = field(default_factory=dict)
     gold: Mapping[str, tuple[float, ...]] | None = None
 
     @property
     def is_drawn(self) -> bool:
         """Whether its outputs are pictures."""
-        given = any(isinstance(output, bytes) for output in self.outputs.values())
+        given = any(not isinstance(output, str) for output in self.outputs.values())
         return given or (self.drawing is not None and not self.outputs)
 
 
@@ -72,16 +73,14 @@ def read_questions(spec: StudySpec, folder: Path, hub: Hub) -> list[Question]:
         found = list(_of_file(spec, folder, items.file))
     else:
         tasks = _tasks(items, spec.region, folder, hub)
-        found = [q for task in tasks for q in _of_task(task) if _is_readable(q, spec)]
+        found = _once([q for task in tasks for q in _of_task(task) if _is_judged(q, spec)])
     if not found:
         raise GgezError(
             "the study has no items",
-            "A suite needs pictures to draw, or questions in a language of the raters.",
+            "A suite needs prompts to draw, or questions in a language of the raters; results, "
+            "drawings or free answers.",
         )
-    found = found if items.sample is None else _sampled(found, items.sample, spec.seed)
-    if len(found) > MAX_ITEMS:
-        raise GgezError(f"the study has more than {MAX_ITEMS:,} items", "Give items.sample.")
-    return found
+    return found if items.sample is None else _sampled(found, items.sample, spec.seed)
 
 
 def _of_file(spec: StudySpec, folder: Path, name: str) -> Iterator[Question]:
@@ -105,9 +104,11 @@ def _of_file(spec: StudySpec, folder: Path, name: str) -> Iterator[Question]:
 
 def _of_row(row: ItemRow, spec: StudySpec, folder: Path) -> Iterator[Question]:
     """A question for each seed, where the outputs are not there yet."""
-    outputs = {
-        name: read_picture(given.picture, folder) if given.picture else given.text or ""
+    named = {model.name for model in spec.models}
+    outputs: dict[str, Content] = {
+        name: PictureFile(given.picture, folder) if given.picture else given.text or ""
         for name, given in row.outputs.items()
+        if name in named
     }
     seeds = spec.drawing.seeds if spec.drawing and not outputs else [0]
     task, _, item = row.id.partition("/")
@@ -121,7 +122,7 @@ def _of_row(row: ItemRow, spec: StudySpec, folder: Path) -> Iterator[Question]:
             prompt=displayable(row.prompt),
             text=row.prompt,
             translations={tag: displayable(text) for tag, text in row.translations.items()},
-            picture=read_picture(row.picture, folder) if row.picture else None,
+            picture=PictureFile(row.picture, folder) if row.picture else None,
             drawing=spec.drawing,
             seed=seed,
             reply_tokens=spec.reply_tokens,
@@ -175,19 +176,33 @@ def _of_task(task: PreparedTask) -> Iterator[Question]:
                 wanted.item, wanted.prompt, None, drawing=asked.recognised.drawing(wanted),
                 seed=wanted.seed, answer=(task.id, wanted.item, 0),
             )  # fmt: skip
-    # Of a choice, the question without its options.
-    posed: list[tuple[str, OpenQuestion | Choice]] = [(free.text, free.item) for free in asked.free]
-    posed += [(chat.text, chat.item) for chat in asked.choices]
-    for text, item in posed:
+    for free in asked.free:
         yield question(
-            item.id, item.question, item, text=text, picture=item.picture,
-            answer=(task.id, item.id, 0),
+            free.item.id, free.item.question, free.item, text=free.text, picture=free.item.picture,
+            answer=(task.id, free.item.id, 0),
         )  # fmt: skip
+    for chat in asked.choices:
+        # Without its options: an answer that names one of them is nothing to judge.
+        yield question(
+            chat.item.id, chat.item.question, chat.item, text=chat.text, picture=chat.item.picture
+        )
 
 
-def _is_readable(question: Question, spec: StudySpec) -> bool:
-    """Whether raters can judge it: a drawing, or an answer in a language of theirs."""
+def _is_judged(question: Question, spec: StudySpec) -> bool:
+    """Whether raters can judge it: a drawing, or an answer in their language that says more than A."""
+    if question.answer is None and any(model.results for model in spec.models):
+        return False
     return question.is_drawn or question.language in spec.languages
+
+
+def _once(questions: Sequence[Question]) -> list[Question]:
+    """Without what is asked on both sides: the global one of a suite may contain the region's items."""
+
+    def content(question: Question) -> tuple[str, Picture | None, int]:
+        return question.text, question.picture, question.seed
+
+    of_region = {content(q) for q in questions if q.side == "regional"}
+    return [q for q in questions if q.side == "regional" or content(q) not in of_region]
 
 
 def _sampled(questions: Sequence[Question], count: int, seed: int) -> list[Question]:

@@ -117,7 +117,8 @@ class StudySpec(FrozenModel):
     name: Identifier
     title: Texts
     region: RegionId
-    design: Text
+    # The name of one of the package, or a YAML file.
+    design: FilePath
     raters: dict[Side, list[LanguageTag]]
     raters_per_item: int = 3
     repeats: float = 0.1

@@ -59,12 +59,15 @@ def test_a_rater_has_every_model_pair_and_place_equally_often(study):
 @given(studies)
 def test_all_raters_together_judge_every_set_as_often_as_the_study_asks(study):
     for side, language in (("global", "en"), ("regional", "th")):
-        together = Counter(
-            (shown.item, frozenset(shown.models))
+        new = [
+            shown
             for number in range(raters_needed(study, side, language))
             for shown in queue(study, side, language, number)
             if not shown.gold and not shown.occurrence
-        )
+        ]
+        together = Counter((shown.item, frozenset(shown.models)) for shown in new)
+        at_places = places(new, list(study.by_name))
+        assert all(max(at) - min(at) <= study.raters_per_item for at in at_places)
         items = [item.id for item in study.items if item.gold is None]
         every = combinations(study.by_name, study.design.outputs)
         sets = {(item, frozenset(models)) for models in every for item in items}

@@ -130,6 +130,7 @@ def test_a_sample_has_both_sides_and_all_categories(tmp_path):
         ({"raters_per_item": 0}, "raters_per_item"),
         ({"design": "likrt"}, "there is no design 'likrt'"),
         ({"items": {"file": "../items.jsonl"}}, "no '..'"),
+        ({"design": "/etc/design.yaml"}, "design: must be a relative path"),
         ({"items": {}}, "needs exactly one of file, suites and results"),
         ({"models": [{"name": "base", "role": "merged"}]}, "compared to one model, the base"),
         ({"models": [{"name": "nobody", "role": "base"}]}, "has no output of nobody"),
@@ -168,7 +169,8 @@ def rows_with(**changes):
         (rows_with(outputs={"base": {"text": "a"}}), "has no output of merged"),
         (rows_with(prompt="x" * 9000), "prompt"),
         (rows_with(id="item-0"), "two items one id"),
-        (rows_with(gold={"base": [1]}, outputs={"other": {"text": "a"}}), "gold item"),
+        (rows_with(gold={"base": [1]}, outputs={"other": {"text": "a"}}), "has no output of"),
+        (rows_with(gold={"base": [1]}, outputs={"merged": {"text": "a"}}), "the gold item item-1 needs"),
     ],
 )  # fmt: skip
 def test_items_of_a_stranger(tmp_path, rows, message):

@@ -15,30 +15,66 @@ from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
+    from ggez_hub.hub import Hub
     from ggez_hub.humans.study import Side, Study
 
 SIDES = click.Choice(["global", "regional"])
 KINDS = click.Choice(["person", "simulated"])
-# What follows from judgements, and is made again by `humans score`.
-FOLLOWING = ("ratings.parquet", "scores.json")
 ADDRESS = "http://127.0.0.1:8000"
 
 
 @click.command("new")
 @click.argument("file", metavar="STUDY.yaml", type=FILE)
-@out_option("A new folder for the study.", NEW_FOLDER)
+@out_option("A new folder for the study.", NEW_FOLDER, required=False)
+@click.option(
+    "--plan", is_flag=True, help="Print how many judgements are needed; no model is asked."
+)
 @hub_option
 @output_options
-def new_command(file: Path, target: Path, hub: str, out: Output) -> None:
+def new_command(file: Path, target: Path | None, plan: bool, hub: str, out: Output) -> None:
     """Make a study of a YAML file: models, items and outputs, pinned by their digests.
 
     Models are asked on this machine, unless their outputs are there or a results folder holds them.
     """
     from ggez_hub.humans.pinning import make_study
 
+    if target is None and not plan:
+        raise UsageProblem("a study needs a folder", f"ggez-hub humans new {file} -o DIR")
     with connect(hub, quiet=out.quiet) as server:
+        if plan or target is None:
+            print_plan(file, server, out)
+            return
         study = make_study(file, target, server)
     _print_study(study, target, out)
+
+
+def print_plan(file: Path, hub: Hub, out: Output) -> None:
+    """Print what a study can show before it is made."""
+    from dataclasses import asdict
+
+    from ggez_hub.humans.pinning import plan_study
+    from ggez_hub.humans.power import plan
+
+    found = plan(plan_study(file, hub))
+    out.document(asdict(found))
+    out.line(
+        f"To show {found.difference:g} points of {found.model} over {found.other} "
+        f"({found.measure}) in {found.target:.0%} of repetitions:"
+    )
+    rows = [("as the study is", found.planned)]
+    rows += [("needed", found.needed)] if found.needed else []
+    out.table(
+        ("", "items", "raters", "judgements", "power"),
+        [
+            (name, f"{w.items:,}", f"{w.raters:,}", f"{w.judgements:,}", f"{w.power:.0%}")
+            for name, w in rows
+        ],
+    )
+    if found.needed is None:
+        out.line("A study cannot have so many items: nothing shows a difference as small as this.")
+    groups = ", ".join(f"{side} in {language}" for side, language in found.groups)
+    out.line(f"Groups of raters: {groups}. Judgements include repeats and gold.")
+    out.line(f"Assumed: of the variance of a judgement {found.spread}.")
 
 
 def _print_study(study: Study, folder: Path, out: Output) -> None:
@@ -178,12 +214,14 @@ def revoke_command(folder: Path, rater: str, out: Output) -> None:
 @output_options
 def forget_command(folder: Path, rater: str, out: Output) -> None:
     """Delete a rater and every judgement of theirs, and files that may hold them."""
+    from ggez_hub.evaluation.people.ratings import RATINGS
+    from ggez_hub.evaluation.people.scores import SCORES
     from ggez_hub.humans.store import Store
     from ggez_hub.humans.study import read_study
 
     read_study(folder)
     Store(folder).forget(rater)
-    for name in FOLLOWING:
+    for name in (RATINGS, SCORES):
         (folder / name).unlink(missing_ok=True)
     out.document({"forgotten": rater})
     out.line(f"{rater} is forgotten; what was exported or published before is still elsewhere")
