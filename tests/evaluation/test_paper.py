@@ -236,6 +236,7 @@ def test_the_recipes_are_those_of_the_tables():
         paper_recipes(["2"])
 
 
+@pytest.mark.slow
 def test_a_recipe_runs_once_it_is_filled_in(tmp_path):
     """On a tiny SigLIP and a fine-tune of it, with data of the benchmarks' shape."""
     (recipe,) = paper_recipes(["5"])
