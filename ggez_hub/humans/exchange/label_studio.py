@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 from ggez_hub.atomic_files import write_file
 from ggez_hub.errors import GgezError
-from ggez_hub.humans.exchange.tasks import Annotation, Question, Task
+from ggez_hub.humans.exchange.tasks import Annotation, BlindTask, RatingQuestion
 from ggez_hub.humans.study import Output, Study
 
 CONFIG, TASKS = "label_config.xml", "tasks.json"
@@ -30,8 +30,8 @@ def write_project(
     target: Path,
     folder: Path,
     study: Study,
-    tasks: Sequence[Task],
-    questions: Sequence[Question],
+    tasks: Sequence[BlindTask],
+    questions: Sequence[RatingQuestion],
     annotations: Iterable[Annotation],
     language: str,
 ) -> None:
@@ -76,7 +76,7 @@ def write_project(
 
 
 def label_config(
-    study: Study, tasks: Sequence[Task], questions: Sequence[Question], language: str
+    study: Study, tasks: Sequence[BlindTask], questions: Sequence[RatingQuestion], language: str
 ) -> str:
     """The labelling interface as XML."""
     view = ElementTree.Element("View")
@@ -94,7 +94,7 @@ def label_config(
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 
 
-def _ask(view: ElementTree.Element, questions: Sequence[Question], place: int) -> None:
+def _ask(view: ElementTree.Element, questions: Sequence[RatingQuestion], place: int) -> None:
     for question in questions:
         if question.place != place:
             continue
@@ -110,12 +110,12 @@ def _ask(view: ElementTree.Element, questions: Sequence[Question], place: int) -
             ElementTree.SubElement(control, "Choice", value=choice)
 
 
-def _is_rating(question: Question) -> bool:
+def _is_rating(question: RatingQuestion) -> bool:
     """Stars are for more is better: not for ranks, of which 1 is the best."""
     return question.place > 0 and question.measure != "rank"
 
 
-def _about(question: Question) -> str:
+def _about(question: RatingQuestion) -> str:
     return f"output_{question.place or 1}"
 
 
@@ -125,7 +125,9 @@ def _value(folder: Path, output: Output) -> str:
     return (folder / output.file).read_text(encoding="utf-8")
 
 
-def _annotation(own: Annotation, questions: Sequence[Question], numbers: Mapping[str, int]) -> Json:
+def _annotation(
+    own: Annotation, questions: Sequence[RatingQuestion], numbers: Mapping[str, int]
+) -> Json:
     result = []
     for question in questions:
         chosen = own.choices[question.name]

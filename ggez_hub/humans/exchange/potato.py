@@ -19,7 +19,7 @@ import yaml
 
 from ggez_hub.atomic_files import write_file
 from ggez_hub.errors import GgezError
-from ggez_hub.humans.exchange.tasks import Annotation, Question, Task
+from ggez_hub.humans.exchange.tasks import Annotation, BlindTask, RatingQuestion
 from ggez_hub.humans.study import Output, Study
 
 CONFIG, DATA, ANSWERS, STATE = "config.yaml", "data/tasks.jsonl", "annotation_output", "user_state.json"  # fmt: skip
@@ -32,8 +32,8 @@ def write_project(
     target: Path,
     folder: Path,
     study: Study,
-    tasks: Sequence[Task],
-    questions: Sequence[Question],
+    tasks: Sequence[BlindTask],
+    questions: Sequence[RatingQuestion],
     annotations: Iterable[Annotation],
     language: str,
 ) -> None:
@@ -69,7 +69,7 @@ def write_project(
 
 
 def _config(
-    study: Study, shown: dict[str, Output], questions: Sequence[Question], language: str
+    study: Study, shown: dict[str, Output], questions: Sequence[RatingQuestion], language: str
 ) -> Json:
     fields = [{"key": "text", "type": "text", "label": "prompt"}]
     fields += [
@@ -92,7 +92,7 @@ def _config(
     }
 
 
-def _scheme(question: Question) -> Json:
+def _scheme(question: RatingQuestion) -> Json:
     about = {
         "name": question.name,
         "description": question.text,

@@ -25,7 +25,7 @@ CONSENT = "given elsewhere"
 
 
 @dataclass(frozen=True)
-class Task:
+class BlindTask:
     """A set of a study: its opaque id, the item, and what is shown in which order."""
 
     id: str
@@ -38,7 +38,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Question:
+class RatingQuestion:
     """One question of a set: about the output at `place` (from 1), or about all (0)."""
 
     name: str
@@ -60,16 +60,16 @@ class Annotation:
     time: str | None = None
 
 
-def tasks_of(study: Study, language: str) -> tuple[Task, ...]:
+def tasks_of(study: Study, language: str) -> tuple[BlindTask, ...]:
     """Every set that raters of a language judge, gold included; raises GgezError where there is none."""
-    found: dict[str, Task] = {}
+    found: dict[str, BlindTask] = {}
     for side in study.rater_sides:
         for number in range(raters_needed(study, side, language)):
             for shown in queue(study, side, language, number):
                 own = Shown(shown.item, shown.models, 0, shown.gold)
                 name = f"{study.digest}|{own.key}"
                 ident = hashlib.sha256(name.encode()).hexdigest()[:16]
-                found.setdefault(ident, Task(ident, study.by_item[own.item], own))
+                found.setdefault(ident, BlindTask(ident, study.by_item[own.item], own))
     if not found:
         raise GgezError(
             f"no rater of this study works in {language}",
@@ -78,7 +78,7 @@ def tasks_of(study: Study, language: str) -> tuple[Task, ...]:
     return tuple(found[ident] for ident in sorted(found))
 
 
-def questions_of(study: Study, language: str) -> tuple[Question, ...]:
+def questions_of(study: Study, language: str) -> tuple[RatingQuestion, ...]:
     """What is asked about each set, in words of the language where the design has them."""
 
     def own(texts: Mapping[str, str]) -> str:
@@ -88,17 +88,19 @@ def questions_of(study: Study, language: str) -> tuple[Question, ...]:
     if design.preference:
         more = (TIE,) * design.preference.tie + (BOTH_BAD,) * design.preference.both_bad
         return (
-            Question("preference", "preference", 0, "Which is better?", (FIRST, SECOND, *more)),
+            RatingQuestion(
+                "preference", "preference", 0, "Which is better?", (FIRST, SECOND, *more)
+            ),
         )
     places = range(1, design.outputs + 1)
     if design.ranking:
         ranks = tuple(str(rank) for rank in places)
         return tuple(
-            Question(f"rank_{place}", "rank", place, f"Rank of output {place}", ranks, ("best", "worst"))
+            RatingQuestion(f"rank_{place}", "rank", place, f"Rank of output {place}", ranks, ("best", "worst"))
             for place in places
         )  # fmt: skip
     return tuple(
-        Question(
+        RatingQuestion(
             f"{scale.id}_{place}",
             scale.id,
             place,
@@ -111,7 +113,7 @@ def questions_of(study: Study, language: str) -> tuple[Question, ...]:
     )
 
 
-def choices_of(study: Study, task: Task, answers: Answers) -> dict[str, str]:
+def choices_of(study: Study, task: BlindTask, answers: Answers) -> dict[str, str]:
     """The choices that stand for the answers of a judgement of a task."""
     models = task.shown.models
     if study.design.preference:
@@ -131,7 +133,7 @@ def _first_rank(answers: Answers, model: str) -> int:
     return 1 + sum(own["rank"] < answers[model]["rank"] for own in answers.values())
 
 
-def answers_of(study: Study, task: Task, choices: Mapping[str, str]) -> Answers | None:
+def answers_of(study: Study, task: BlindTask, choices: Mapping[str, str]) -> Answers | None:
     """The answers that choices stand for; None where a question has none, or one that it does not know."""
     questions = questions_of(study, task.item.language)
     if any(choices.get(question.name) not in question.choices for question in questions):
