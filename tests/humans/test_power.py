@@ -27,7 +27,7 @@ def test_without_raters_and_items_that_differ_the_error_is_that_of_independent_a
     weights = {"global": alpha("th").value, "regional": 1 - alpha("th").value}
     answers = {"global": 3 * 120, "regional": 2 * 3 * 120}
     error = math.sqrt(sum(2 * variance * weights[side] ** 2 / answers[side] for side in weights))
-    assert found.planned.se == pytest.approx(error, rel=0.08)
+    assert found.planned.shown == pytest.approx(2.8016 * error, rel=0.08)
     assert found.planned.judgements == 3 * 3 * 3 * 120
     power = NORMAL.cdf(5 / error - 1.96)
     assert found.planned.power == pytest.approx(power, abs=0.1)
