@@ -122,10 +122,17 @@ def study(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("design", "media", "language"),
-    [("likert", "picture", "th"), ("pairs", "picture", "vi"), ("rank", "text", "th"), ("translation", "text", "my")],
-)  # fmt: skip
-def test_a_study_on_a_phone_is_accessible_on_every_page(browser, tmp_path, design, media, language):
+    ("design", "media", "language", "colours"),
+    [
+        ("likert", "picture", "th", "light"),
+        ("pairs", "picture", "vi", "dark"),
+        ("rank", "text", "th", "light"),
+        ("translation", "text", "my", "dark"),
+    ],
+)
+def test_a_study_on_a_phone_is_accessible_on_every_page(
+    browser, tmp_path, design, media, language, colours
+):
     folder = tmp_path / "study"
     raters = {"regional": ("en", "th", "vi", "my")}
     models = 5 if design == "rank" else 3
@@ -134,7 +141,7 @@ def test_a_study_on_a_phone_is_accessible_on_every_page(browser, tmp_path, desig
     )
     token = invited(folder, language=language)
     with served(folder) as url:
-        rater = Visitor(browser, url, token, **PHONE)
+        rater = Visitor(browser, url, token, color_scheme=colours, **PHONE)
         rater.check_page()
         rater.agree().check_page()
         rater.page.locator("a.button").tap()
