@@ -142,7 +142,7 @@ class Trial:
         # The same draws without a difference: chance is taken off.
         wanted = self.difference + worth(0.0)
         if worth(high) < wanted:
-            raise ValueError(
+            raise UsageProblem(
                 f"a difference of {self.difference:g} points is more than there can be"
             )
         for _ in range(HALVINGS):
@@ -168,13 +168,13 @@ class Trial:
         return found
 
     def _fewest(self) -> int:
-        """The fewest items with which the scores conclude anything."""
+        """About the fewest items with which the scores conclude anything."""
         items = FEWEST_ITEMS
-        while any(
+        while items <= MAX_ITEMS and any(
             sum(n for (own, _), n in self._raters(items).items() if own == side) < FEWEST_RATERS
             for side in self.study.rater_sides
         ):
-            items += 1
+            items += math.ceil(items / 8)
         return items
 
     def _raters(self, items: int) -> dict[tuple[Side, str], int]:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.errors import UsageProblem
 from ggez_hub.humans.power import Trial, plan
 from ggez_hub.humans.simulation import Spread
 from ggez_hub.parity.score_intervals import NORMAL
@@ -56,6 +57,10 @@ def test_too_few_raters_show_nothing_and_a_study_can_be_too_large():
     assert found.planned.power == 0
     assert found.needed.raters >= 6
     assert plan(study_of(items=40), difference=0.2).needed is None
+    alone = study_of(items=40, raters_per_item=1, items_per_rater=10_000)
+    assert plan(alone).needed is None
+    with pytest.raises(UsageProblem, match="more than there can be"):
+        plan(study_of(items=40), difference=99)
 
 
 def test_the_plan_is_printed_before_anything_is_made(tmp_path):
