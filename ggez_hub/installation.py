@@ -65,14 +65,14 @@ class CheckResult:
 
     state   ok; note: worth knowing, and nothing of the core needs it; broken: the core needs it
     found   what is there
-    mend    how to fix it, where it can be fixed
+    fix     how to fix it, where it can be fixed
     """
 
     topic: str
     name: str
     state: Literal["ok", "note", "broken"]
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 def packages() -> Iterator[CheckResult]:
@@ -102,8 +102,8 @@ def packages() -> Iterator[CheckResult]:
         off = _mismatches(required)
         state: Literal["note", "ok"] = "note" if off else "ok"
         found = f"{gives}: {off or f'{len(required)} libraries'}"
-        mend = f"pip install '{NAME}[{extra}]'" if off else ""
-        yield CheckResult("extras", extra, state, found, mend)
+        fix = f"pip install '{NAME}[{extra}]'" if off else ""
+        yield CheckResult("extras", extra, state, found, fix)
     # Constraints stand beside the package in a checkout alone.
     constraints = Path(__file__).parents[1] / "constraints.txt"
     if constraints.is_file():
@@ -169,8 +169,8 @@ def devices() -> Iterator[CheckResult]:
     if names or not device_bytes():
         yield result("ok", said)
     else:
-        mend = "Install a torch for CUDA: https://pytorch.org/get-started/locally"
-        yield result("note", f"{said}, though there is an NVIDIA device", mend)
+        fix = "Install a torch for CUDA: https://pytorch.org/get-started/locally"
+        yield result("note", f"{said}, though there is an NVIDIA device", fix)
 
 
 def disks() -> Iterator[CheckResult]:
@@ -298,8 +298,8 @@ def _answers(endpoint: str, ask: bool) -> CheckResult:
     except (httpx2.HTTPError, httpx2.InvalidURL, GgezError, ValueError) as problem:
         reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
         said = f"no answer: {reason}"
-    mend = "Check the network, a proxy's variables and HF_ENDPOINT; --hub embedded needs none."
-    return result("broken", said, mend)
+    fix = "Check the network, a proxy's variables and HF_ENDPOINT; --hub embedded needs none."
+    return result("broken", said, fix)
 
 
 def _embedded() -> CheckResult:

@@ -46,7 +46,7 @@ def parse_recipe(text: str, path: Path | str, kind: str, schema: type[M]) -> M:
     try:
         return schema.model_validate(loaded)
     except ValidationError as error:
-        found = Lines.of(text, 1).listed(problems(error, schema.model_fields))
+        found = Lines.of(text, 1).listed(problems(error, schema))
         raise BadRecipe(f"{path} is not a valid {kind}:\n{found}") from error
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, StringConstraints, ValidationError
 
 # What a person can read in one go.
 MOST = 40
@@ -31,22 +31,21 @@ class Problem(NamedTuple):
         return f"{'.'.join(map(str, self.path))}: {self.text}" if self.path else self.text
 
 
-def problems(error: ValidationError, known: Iterable[str] = ()) -> Iterator[Problem]:
+def problems(error: ValidationError, schema: type[BaseModel] | None = None) -> Iterator[Problem]:
     """The problems of an error in the order of the data, one for each key.
 
-    Where a key takes values of several kinds, the text has the problem with each of them. `known`
-    are the keys of the outermost block, which a misspelt one may mean.
+    Where a key takes values of several kinds, the text has the problem with each of them. `schema`
+    is what the data should follow: its keys are what misspelt ones may mean.
     """
     texts: dict[tuple[int | str, ...], list[str]] = {}
     errors = error.errors(include_url=False)
-    meant: list[tuple[int | str, ...]] = [(key,) for key in known]
-    meant += [_keys(found["loc"]) for found in errors if found["type"] == "missing"]
+    missing = [_keys(found["loc"]) for found in errors if found["type"] == "missing"]
     for found in errors:
         # A key that the schema does not know may have any name.
         foreign = found["type"] == "extra_forbidden"
         path = tuple(part for part in found["loc"] if part not in BRANCHES)
         path_texts = texts.setdefault(path if foreign else _keys(path), [])
-        near = _meant(path, meant) if foreign else None
+        near = _meant(path, missing, schema) if foreign and len(texts) <= MOST else None
         path_texts.append(
             f"is not a known key; did you mean {near}?"
             if near
@@ -56,10 +55,39 @@ def problems(error: ValidationError, known: Iterable[str] = ()) -> Iterator[Prob
         yield Problem(path, ", or ".join(dict.fromkeys(path_texts))[:MOST_LETTERS])
 
 
-def _meant(path: tuple[int | str, ...], places: Iterable[tuple[int | str, ...]]) -> str | None:
-    """The key of the same block, of those at `places`, that an unknown one is spelled like."""
-    beside = [str(keys[-1]) for keys in places if keys[:-1] == _keys(path[:-1])]
-    return next(iter(get_close_matches(str(path[-1]), beside, 1)), None)
+def _meant(
+    path: tuple[int | str, ...],
+    missing: Iterable[tuple[int | str, ...]],
+    schema: type[BaseModel] | None,
+) -> str | None:
+    """The key of the same block that an unknown one is spelled like: a missing one, or any."""
+    block = _keys(path[:-1])
+    for beside in (
+        [str(keys[-1]) for keys in missing if keys[:-1] == block],
+        _field_names(schema, block) if schema else [],
+    ):
+        if near := get_close_matches(str(path[-1]), beside, 1):
+            return near[0]
+    return None
+
+
+def _field_names(schema: type[BaseModel], block: Iterable[int | str]) -> list[str]:
+    """The keys that a block of the data may have, by the models that may stand there."""
+    models = {schema}
+    for part in block:
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        # A place in a list, or a key of a mapping: its models were found with the field.
+        if fields:
+            models = {model for field in fields for model in _models(field.annotation)}
+    return [name for model in models for name in model.model_fields]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type, such as those of list[A | B]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
 
 
 def _keys(path: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -103,6 +131,15 @@ EXPECTED = {
     "model_attributes_type": "should be a block of keys",
 }
 
+# What a text should be, by the pattern that it has to follow.
+FORMS: dict[str, str] = {}
+
+
+def written_as(pattern: str, what: str) -> StringConstraints:
+    """The constraint that a text follows `pattern`; errors say that it should be `what`."""
+    FORMS[pattern] = what
+    return StringConstraints(pattern=pattern)
+
 
 def _text(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind in EXPECTED:
@@ -119,6 +156,8 @@ def _text(kind: str, message: str, context: Mapping[str, Any]) -> str:
         return f"{key} {context['tag']} is not known; it should be one of {', '.join(words)}"
     if kind == "union_tag_not_found":
         return f"needs the key {context['discriminator']}, which says of what kind it is"
+    if kind == "string_pattern_mismatch":
+        return f"should be {FORMS.get(context['pattern'], 'written as ' + context['pattern'])}"
     message = message.removeprefix("Value error, ").replace(" after validation", "")
     # "Input should be greater than 0": what is there is no input to whoever wrote the file.
     message = re.sub(r"^(Input|String|List|Tuple|Dictionary|Value) should ", "should ", message)

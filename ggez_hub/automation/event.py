@@ -55,25 +55,26 @@ class RunEvent(Event):
 
 
 E = TypeVar("E", bound=Event)
+BY_HAND = "GitHub sets GITHUB_EVENT_PATH; by hand, name a payload with --event FILE."
 
 
 def read_event(kind: type[E], path: Path | None = None) -> E:
     """The event of this run; raises GgezError if there is none or it is of another kind."""
-    place = path or Path(os.environ.get("GITHUB_EVENT_PATH", ""))
+    named = path or os.environ.get("GITHUB_EVENT_PATH")
+    if not named:
+        raise GgezError("there is no event: GITHUB_EVENT_PATH is not set", BY_HAND)
+    place = Path(named)
     try:
         return kind.model_validate(json.loads(place.read_text(encoding="utf-8")))
     except OSError as error:
-        raise GgezError(
-            f"there is no event at {str(place)!r}",
-            "GitHub sets GITHUB_EVENT_PATH; by hand, name a payload with --event FILE.",
-        ) from error
+        raise GgezError(f"there is no event at {str(place)!r}", BY_HAND) from error
     except ValidationError as error:
         raise GgezError(f"{place} is not a {kind.__doc__}:\n{listed(error)}") from error
     except ValueError as error:
         raise GgezError(f"{place} is not JSON: {error}") from error
 
 
-COMMAND = re.compile(r"^/ggez evaluate(?:\s+(?P<sha>[0-9a-f]{7,40}))?\s*$")
+COMMAND = re.compile(r"^/ggez evaluate(?:\s+(?P<sha>[0-9a-f]{7,40}))?\s*\Z")
 # The workflows whose newest runs must have succeeded for the commit, by their files.
 NEEDED = {".github/workflows/ci.yml": "CI", ".github/workflows/contribution.yml": "Contribution"}
 

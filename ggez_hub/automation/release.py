@@ -59,7 +59,7 @@ def check_release(repository: Path, tag: str, dist: Path | None = None) -> Relea
         raise GgezError(
             f"{tag} is not released:\n  " + "\n  ".join(problems),
             "Correct the files, commit, and move the tag: "
-            f"git tag -f {tag} && git push -f origin {tag}",
+            f"git tag -f v{version} && git push -f origin v{version}",
         )
     return Release(name, version, section["date"], notes)
 

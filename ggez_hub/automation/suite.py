@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.measurements import ClosedRule
@@ -22,6 +22,7 @@ from ggez_hub.regions import Region, find_region
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.local_merge.inputs import REPOSITORY
 from ggez_hub.registry.task_data import AnyTask, find_tasks
+from ggez_hub.validation_errors import written_as
 
 RECIPE = "evaluation.yaml"
 # A model that is taken as it is, beside its base.
@@ -81,7 +82,15 @@ class Suite(FrozenModel, strict=False):
     tasks: list[str] = Field(min_length=1)
     betas: list[float] = Field(min_length=2)
     methods: list[str] | None = Field(default=None, min_length=1)
-    judge: Annotated[str, StringConstraints(pattern=REPOSITORY.pattern)] | None = None
+    judge: (
+        Annotated[
+            str,
+            written_as(
+                REPOSITORY.pattern, "a repository, with or without a revision: org/name@main"
+            ),
+        ]
+        | None
+    ) = None
     pictures: RepoId | None = None
     sample: SuiteSample | None = None
 

@@ -96,7 +96,7 @@ def _sample(base: WeightIndex, names: Iterable[str]) -> tuple[list[str], list[st
 
 def _try(base: WeightIndex, delta: Delta, name: str, beta: float, *, changes: bool) -> None:
     """Merge one tensor; raises WrongBase unless it changes where it has to, and nowhere else."""
-    from ggez_hub.merging.plan import Weighted, execute
+    from ggez_hub.merging.engine import Weighted, execute
 
     part = base.only({name})
     with tempfile.TemporaryDirectory(prefix="ggez-trial-") as temporary:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from ggez_hub.safe_yaml import load_mapping
 from ggez_hub.validation_errors import MISSING, MOST, Problem, problems
 from ggez_hub.yaml_text import Lines, path_at
 
+# Letters of a card that is kept in memory once it was read.
+MOST_REMEMBERED = 1_000_000
 # From a version to the next: MIGRATIONS[1] turns a block of version 1 into one of version 2.
 # A step takes the block of the YAML as it is, and may raise KeyError or TypeError for a block
 # that does not follow its version. Version 1 is the first that was published; it has neither `policy`
@@ -98,6 +102,11 @@ class CardText:
         first = match.group(1).count("\n") + 1
         return cls(where, match.group(2), first, text[match.end() :].lstrip("\n"))
 
+    @property
+    def padded(self) -> str:
+        """The front matter behind as many empty lines that its lines have their numbers in the card."""
+        return "\n" * (self.first - 1) + self.front_matter
+
     def error(self, found: Iterable[Problem]) -> BadCard:
         lines = Lines.of(self.front_matter, self.first)
         return BadCard(f"{self.where} is not a valid card:\n{lines.listed(found)}")
@@ -112,10 +121,18 @@ def parse_card(text: str, where: str = "card") -> CardDocument:
     """
     if len(text.encode(errors="surrogatepass")) > MAX_CARD_BYTES:
         raise BadCard(f"{where}: larger than {MAX_CARD_BYTES:,} bytes")
+    if len(text) > MOST_REMEMBERED:
+        return _parsed(text, where)
+    found = _remembered(text, where)
+    # Front matter can be changed; what is remembered must not change with it.
+    return replace(found, front_matter=deepcopy(found.front_matter))
+
+
+def _parsed(text: str, where: str) -> CardDocument:
     source = CardText.of(text, where)
     _refuse_secrets(text, source)
     try:
-        loaded = load_mapping(source.front_matter, "the front matter")
+        loaded = load_mapping(source.padded, "the front matter")
         block = loaded.pop(BLOCK, None)
         front = as_the_hub_reads(loaded)
     except ValueError as error:
@@ -125,12 +142,16 @@ def parse_card(text: str, where: str = "card") -> CardDocument:
     try:
         card = AdapterCard.model_validate(migrated(block))
     except ValidationError as error:
-        raise source.error(map(_of_block, problems(error))) from error
+        raise source.error(map(_of_block, problems(error, AdapterCard))) from error
     except ValueError as error:
         raise source.error([Problem((BLOCK, "schema_version"), str(error))]) from error
     if found := list(hub_key_problems(card, front)):
         raise source.error(found)
     return CardDocument(card, front, source.prose)
+
+
+# A pull reads the same cards for the index, the choice and the result: parsing YAML is what takes long.
+_remembered = lru_cache(maxsize=64)(_parsed)
 
 
 def read_card(path: Path) -> CardDocument:
@@ -155,7 +176,7 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
     """
     try:
         source = CardText.of(text, "README.md")
-        front = load_mapping(source.front_matter, "the front matter")
+        front = load_mapping(source.padded, "the front matter")
     except (BadCard, ValueError):
         return {}, text.strip("\n") and text
     front.pop(BLOCK, None)

@@ -1,6 +1,6 @@
 """Expected values: commits and digests of a repository as others record them, not read from the hub.
 
-They are no pins: nothing is fetched by them. The first contact with the hub compares them with what it
+They are not pins: nothing is fetched by them. The first contact with the hub compares them with what it
 lists, and `ci pin` writes what is true.
 """
 
@@ -10,15 +10,16 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from ggez_hub.cards.values import UNKNOWN, FilePath, OrUnknown, RepoId, Sha256, Text, Unknown
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.quantities import counted
 from ggez_hub.recipe_file import read_recipe, recipes_folder
+from ggez_hub.validation_errors import written_as
 
 RECIPE = "expected.yaml"
-Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Commit = Annotated[str, written_as(r"^[0-9a-f]{40}$", "a commit: 40 hexadecimal digits")]
 
 
 class ExpectedFile(FrozenModel):

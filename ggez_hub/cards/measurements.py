@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from ggez_hub.cards.curve import (
     CurveRow,
@@ -30,6 +30,7 @@ from ggez_hub.cards.values import (
 )
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.quantities import counted
+from ggez_hub.validation_errors import written_as
 
 
 class Figure(FrozenModel):
@@ -88,7 +89,9 @@ class ClosedRule(FrozenModel):
     """Which pictures of the test side are closed: about `share` of them, others in each rotation."""
 
     share: float = Field(gt=0, lt=1)
-    rotation: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
+    rotation: Annotated[
+        str, written_as(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", "a name: letters, digits, . _ and -")
+    ]
 
     def is_closed(self, picture: str) -> bool:
         """Whether a picture is closed, given as results identify it: all questions about it are, then."""

@@ -6,12 +6,12 @@ import datetime
 import re
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from ggez_hub.cards.safety import plain_letters, plain_text
 from ggez_hub.http_address import NAME
 from ggez_hub.plugins import plugins
-from ggez_hub.validation_errors import BRANCHES
+from ggez_hub.validation_errors import BRANCHES, written_as
 
 T = TypeVar("T")
 W = TypeVar("W")
@@ -32,22 +32,27 @@ OrUnknown: TypeAlias = OrWord[T, Unknown]
 OrNone: TypeAlias = OrWord[T, Literal["none", "unknown"]]
 OrBase: TypeAlias = OrWord[T, Literal["base", "unknown"]]
 
-Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256: TypeAlias = Annotated[str, written_as(r"^[0-9a-f]{64}$", "a sha256: 64 hexadecimal digits")]
 RepoId: TypeAlias = Annotated[
-    str, StringConstraints(pattern=rf"^{NAME}/{NAME}$"), BeforeValidator(plain_letters)
+    str, written_as(rf"^{NAME}/{NAME}$", "a repository: org/name"), BeforeValidator(plain_letters)
 ]
 # The name of an account or an organisation on the Hub, or `unknown`.
 Account: TypeAlias = Annotated[
-    str, StringConstraints(pattern=rf"^{NAME}$"), BeforeValidator(plain_letters)
+    str,
+    written_as(rf"^{NAME}$", "the name of an account: letters, digits, . _ and -"),
+    BeforeValidator(plain_letters),
 ]
 # Shown to people as it is: in tables, result cards and web pages.
 Text: TypeAlias = Annotated[str, AfterValidator(plain_text)]
-Revision: TypeAlias = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|main)$")]
+Revision: TypeAlias = Annotated[
+    str, written_as(r"^([0-9a-f]{40}|main)$", "a commit (40 hexadecimal digits) or main")
+]
 RegionId: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^([a-z]{2}|m49-[0-9]{3}|[a-z-]{3,40})$")
+    str,
+    written_as(r"^([a-z]{2}|m49-[0-9]{3}|[a-z-]{3,40})$", "a region: th, southeast-asia, m49-035"),
 ]
 LanguageTag: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    str, written_as(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language tag: th, zh-Hant")
 ]
 # What an adapter changes: what pictures show or what is recognised in them; the language that is
 # understood; the language of the answers.
@@ -80,7 +85,9 @@ PointKey: TypeAlias = Annotated[
 Level: TypeAlias = Literal["declared", "measured", "reproducible"]
 # They are declared in ggez_hub.families, which knows models and is not imported here.
 FAMILIES = ("embedding", "diffusion", "vlm")
-FamilyName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+FamilyName: TypeAlias = Annotated[
+    str, written_as(r"^[a-z][a-z0-9_-]{0,39}$", "a name: lower-case letters, digits, _ and -")
+]
 
 
 def _known_family(name: str) -> str:
@@ -95,7 +102,7 @@ Kind: TypeAlias = Literal["lora", "task_vector", "finetune", "merged"]
 State: TypeAlias = Literal["active", "deprecated", "yanked"]
 # How beta is chosen: the highest GRP, or of the betas that keep a share of Q_others.
 PolicyName: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^(parity|keep(=0\.[0-9]{1,4})?)$")
+    str, written_as(r"^(parity|keep(=0\.[0-9]{1,4})?)$", "parity, keep or keep=0.98")
 ]
 
 
@@ -108,5 +115,5 @@ def _date(value: object) -> object:
 
 
 Date: TypeAlias = Annotated[
-    str, BeforeValidator(_date), StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    str, BeforeValidator(_date), written_as(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "a date: 2026-01-31")
 ]

@@ -35,8 +35,8 @@ def doctor_command(offline: bool, hub: str, out: Output) -> None:
     )
     out.line("")
     for one in found:
-        if one.mend and one.state == "note":
-            out.line(f"{one.name}: {one.mend}")
+        if one.fix and one.state == "note":
+            out.line(f"{one.name}: {one.fix}")
     out.document(
         {
             "version": __version__,
@@ -48,5 +48,5 @@ def doctor_command(offline: bool, hub: str, out: Output) -> None:
     if broken:
         raise GgezError(
             f"{', '.join(one.name for one in broken)}: broken, and the core needs it",
-            "\n  ".join(f"{one.name}: {one.mend}" for one in broken),
+            "\n  ".join(f"{one.name}: {one.fix}" for one in broken),
         )

@@ -85,15 +85,27 @@ def _os_error(error: Any) -> Message:
 
 def _missing_repo(error: Any) -> Message:
     repo = getattr(error, "repo_id", None)
+    found = re.search(r"https?://[^/]+", _url(error))
     return Message(
-        f"the repository {f'{repo} ' if repo else ''}does not exist, or is private: {{}}",
+        f"the repository {f'{repo} ' if repo else ''}does not exist, or is private"
+        + (f" ({found[0]} does not show it)" if found else ""),
         "Check its name; for a private one set HF_TOKEN or run `hf auth login`.",
+    )
+
+
+def _gated_repo(error: Any) -> Message:
+    repo = getattr(error, "repo_id", None)
+    page = re.match(r"https?://[^/]+/", _url(error))
+    where = f"its page {page[0]}{repo}" if repo and page else "its page"
+    return Message(
+        f"access to {repo or 'this repository'} is restricted",
+        f"Accept its licence on {where} while signed in, then set HF_TOKEN or run `hf auth login`.",
     )
 
 
 def _missing_revision(error: Any) -> Message:
     found = re.search(r"/([^/]+/[^/]+)/(?:revision|resolve|tree)/([^/?]+)", _url(error))
-    where = f"{found[1]} has no revision {unquote(found[2])!r}" if found else "no such revision: {}"
+    where = f"{found[1]} has no revision {unquote(found[2])!r}" if found else "no such revision"
     return Message(where, "Name a branch, a tag or a commit, or leave the revision out for main.")
 
 
@@ -104,22 +116,25 @@ def _url(error: Any) -> str:
 
 def _hub_response(error: Any) -> Message:
     status = getattr(getattr(error, "response", None), "status_code", 0)
+    # What the hub itself writes, without the client's words around it.
+    message = " ".join((error.server_message or "").split())
+    answer = f"it answered {status}" + (f", {message}" if message else "")
     if status in {408, 429} or status >= 500:
         return Message(
-            "the hub is busy or out of order: {}",
+            f"the hub is busy or out of order: {answer}",
             "Run it again in a while: what was already downloaded is kept.",
         )
     if status == 401:
         return Message(
-            "the hub does not accept the token: {}",
+            f"the hub does not accept the token: {answer}",
             "Set HF_TOKEN to a valid one or run `hf auth login`; `ggez-hub doctor` checks it.",
         )
     if status == 403:
         return Message(
-            "the token may not do this: {}",
+            f"the token may not do this: {answer}",
             "It needs that right for this repository: see the settings of your tokens on the hub.",
         )
-    return Message("the hub refused: {}")
+    return Message(f"the hub refused: {answer}")
 
 
 def _not_utf8(error: Any) -> Message:
@@ -182,10 +197,7 @@ MESSAGES: dict[str, Message | Callable[[Any], Message]] = {
         "this needs the network and HF_HUB_OFFLINE is set: {}",
         "Unset HF_HUB_OFFLINE, or pull once with a network: what was fetched serves offline.",
     ),
-    "huggingface_hub.GatedRepoError": Message(
-        "access to this repository is restricted: {}",
-        "Accept its licence on its page while signed in, then set HF_TOKEN or run `hf auth login`.",
-    ),
+    "huggingface_hub.GatedRepoError": _gated_repo,
     "huggingface_hub.RepositoryNotFoundError": _missing_repo,
     "huggingface_hub.HFValidationError": Message(
         "this is not the name of a repository: {}", "A repository is named org/name.", 2

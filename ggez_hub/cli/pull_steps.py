@@ -30,7 +30,7 @@ from ggez_hub.progress import task
 from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of
-from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
+from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.lock import Lock, lock_place, locks_in, read_lock
 from ggez_hub.registry.pull.choices import Undecided
 from ggez_hub.registry.pull.plan import PullPlan, plan, plan_locked
@@ -129,9 +129,7 @@ def _push(pulled: Pulled, planned: PullPlan, hub: Hub, options: PullOptions, out
 
 
 def _lock(request: Request, options: PullOptions) -> Lock:
-    family = request.family
-    default = lock_place(options.target, family) if family else options.target / LOCK_NAME
-    lock = read_lock(options.lock_file or default)
+    lock = read_lock(options.lock_file or lock_place(options.target, request.family))
     if lock.resolution.region != find_region(request.region).id:
         raise UsageProblem(
             f"the lock file is of the region {lock.resolution.region}, not {request.region}"

@@ -39,9 +39,12 @@ def ask_region() -> str:
 
 
 def given_region(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-    """The callback of a `--region` that is needed: asked for on a terminal, else missing."""
-    if value is not None or context.resilient_parsing:
+    """The callback of a `--region` that is needed: asked for on a terminal, else missing.
+
+    With --locked it is None: the lock file names it.
+    """
+    if value is not None or context.resilient_parsing or context.params.get("locked"):
         return value
     if not on_terminal():
-        raise click.MissingParameter(ctx=context, param=parameter)
+        raise click.MissingParameter("Name it: --region th", ctx=context, param=parameter)
     return ask_region()

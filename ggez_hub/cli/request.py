@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from ggez_hub.cli.merge_inputs import read_parts
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.parameters import BETA, SHARE, as_option, betas_option
 from ggez_hub.cli.questions import given_region
+from ggez_hub.errors import UsageProblem
 from ggez_hub.hardware import size_text
 from ggez_hub.regions import fallback_chain, find_region, spelled_out
 from ggez_hub.registry.request import Request
@@ -34,6 +36,28 @@ index_option = click.option(
     help="Accepted adapters by the hub's own index, or by the one that ggez-hub ships.  [default: "
     "the hub's if it has one]",
 )
+
+
+def _locked_region(
+    family: str | None, target: Path | None, lock_file: Path | None, **_options: Any
+) -> str:
+    """The region of the lock file of --locked; raises UsageProblem if it is not named either."""
+    from ggez_hub.registry.lock import lock_place, read_lock
+
+    if lock_file is None and target is not None:
+        lock_file = lock_place(target, family)
+    if lock_file is None:
+        raise UsageProblem(
+            "--locked needs a lock file", "Name it with --lock FILE, or its folder with -o DIR."
+        )
+    return read_lock(lock_file).resolution.region
+
+
+def _checked_trust(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    # A misspelt word would be taken for an organisation, and distrust all others without a word.
+    if get_close_matches(value, ["curated"], 1, 0.9) not in ([], [value]):
+        raise UsageProblem(f"--trust {value}: did you mean curated?")
+    return value
 
 
 def request_options(command: Callable[..., R]) -> Callable[..., R]:
@@ -76,8 +100,19 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         is_flag=True,
         help="Take a base that fits by shape only; the result is marked.",
     )
+    @click.option(
+        "--accept-changed",
+        is_flag=True,
+        help="Take other weights than at the first use, of an adapter whose card records no sha256.",
+    )
     @click.option("--fallback", type=click.Choice(["near", "wide"]), default="near")
-    @click.option("--trust", default="curated", show_default=True, metavar="curated|any|ORG,...")
+    @click.option(
+        "--trust",
+        default="curated",
+        show_default=True,
+        metavar="curated|any|ORG,...",
+        callback=_checked_trust,
+    )
     @index_option
     @click.option("--live", is_flag=True, help="Search the hub by tags, not the curated index.")
     @functools.wraps(command)
@@ -100,8 +135,11 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
                 "adapters",
                 "allow_overlap",
                 "allow_shape_match",
+                "accept_changed",
             )
         }
+        if given["region"] is None:
+            given["region"] = _locked_region(given["family"], **options)
         beta = betas if len(betas) > 1 else next(iter(betas), None)
         read = tuple(map(read_parts, parts))
         request = Request(**given, beta=beta, wide=fallback == "wide", parts=read)

@@ -13,7 +13,7 @@ from ggez_hub.data.model_folders import Library
 from ggez_hub.data.scorers.spec import EndpointModel, LocalModel, RewardSpec, decisive
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.regions import known_region
-from ggez_hub.validation_errors import BRANCH
+from ggez_hub.validation_errors import BRANCH, written_as
 
 
 class Seq2Seq(LocalModel):
@@ -135,9 +135,11 @@ class ScriptRule(FrozenModel):
     """At least `share` of the text's letters are in one of the scripts (ISO 15924)."""
 
     evidence: Literal["script"]
-    scripts: list[Annotated[str, StringConstraints(pattern=r"^[A-Z][a-z]{3}$")]] = Field(
-        min_length=1
-    )
+    scripts: list[
+        Annotated[
+            str, written_as(r"^[A-Z][a-z]{3}$", "a script by its code of ISO 15924: Thai, Latn")
+        ]
+    ] = Field(min_length=1)
     share: float = Field(default=0.5, gt=0, le=1)
 
 

@@ -41,6 +41,11 @@ def detect_family(folder: Path, variant: str | None = None) -> Family:
         except UnknownLayout:
             continue
         return family
+    if (folder / "adapter_config.json").is_file():
+        raise UnknownLayout(
+            f"{folder} is an adapter, not a complete model",
+            "Name its base here, and this folder as the adapter (--adapter).",
+        )
     raise UnknownLayout(
         f"{folder} holds no model of a known layout", "Name the family with --family."
     )

@@ -94,7 +94,7 @@ def merge_into(
     check_space(folder, index.nbytes)
     require_engine()
 
-    from ggez_hub.merging.plan import Weighted, execute
+    from ggez_hub.merging.engine import Weighted, execute
 
     copy_side_files(base, folder, layout)
     # A beta of 0 is the base bit for bit: the Delta is not even read.

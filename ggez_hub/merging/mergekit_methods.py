@@ -55,17 +55,13 @@ class StreamedDelta(torch.Tensor):
 
 
 class GgezLinear(MergeMethod):
-    """base + sum(beta * Delta).
-
-    A group with the base alone is passed on as it is, so that untouched tensors and integer
-    buffers keep every bit.
-    """
+    """base + sum(beta * Delta)."""
 
     spec = MergeMethodSpec(
         name="ggez_linear",
         pretty_name="GG-EZ linear",
         reference_url="https://arxiv.org/abs/2604.11490",
-        contract=InputContract(base=BasePolicy.REQUIRED),
+        contract=InputContract(base=BasePolicy.REQUIRED, min_non_base=1),
         parameters=(ParameterSpec("beta", float, ParameterScope.NON_BASE),),
         uses_accelerator=False,
     )
@@ -87,8 +83,6 @@ class GgezLinear(MergeMethod):
     def _merge(self, group: TensorGroup, betas: Mapping[Any, float]) -> torch.Tensor:
         base, deltas = group.base, [entry.tensor for entry in group.non_base]
         assert base is not None  # noqa: S101 - the contract requires it
-        if not deltas:
-            return base.tensor
         result, finite = self._weighed(
             base.tensor,
             [delta.rows if isinstance(delta, StreamedDelta) else Whole(delta) for delta in deltas],

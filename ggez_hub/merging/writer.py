@@ -7,11 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import torch
-from mergekit.io.tasks import TensorWriterTask
-from pydantic import PrivateAttr
 
 from ggez_hub.errors import GgezError
 from ggez_hub.merging.deltas import WeightIndex
@@ -62,7 +59,7 @@ class MirrorWriter:
             _write_at(self._files[path], header, 0)
             os.truncate(self._files[path], file.nbytes)
 
-    def save_tensor(self, name: str, tensor: torch.Tensor, clone: bool = False) -> None:
+    def save_tensor(self, name: str, tensor: torch.Tensor) -> None:
         """Write one tensor, soon; raises GgezError if it is not what the base has there.
 
         Raises OSError for this or an earlier tensor that could not be written.
@@ -153,18 +150,3 @@ def _write_at(file: int, data: bytes | memoryview, start: int) -> None:
     while left:
         written = os.pwrite(file, left, start)
         left, start = left[written:], start + written
-
-
-class MirrorWriterTask(TensorWriterTask):
-    """Gives mergekit's executor a MirrorWriter in place of its own writer."""
-
-    _writer: MirrorWriter = PrivateAttr()
-
-    @classmethod
-    def of(cls, writer: MirrorWriter, out: Path) -> MirrorWriterTask:
-        task = cls(out_path=str(out), max_shard_size=-1)
-        task._writer = writer
-        return task
-
-    def execute(self, **_kwargs: Any) -> MirrorWriter:
-        return self._writer

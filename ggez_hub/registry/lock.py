@@ -71,14 +71,14 @@ def read_lock(path: Path) -> Lock:
     return parse_lock(text, str(path))
 
 
-def lock_place(folder: Path, family: str) -> Path:
+def lock_place(folder: Path, family: str | None) -> Path:
     """Where the lock of a family's model in a pulled folder is, or is to be.
 
-    It is ggez.lock, or ggez-<family>.lock where ggez.lock is of another family. Raises GgezError for a
+    It is ggez.lock, or ggez-<family>.lock where ggez.lock is of another family than the one named. Raises GgezError for a
     ggez.lock that cannot be read.
     """
     first = folder / LOCK_NAME
-    if first.is_file() and read_lock(first).resolution.family != family:
+    if family and first.is_file() and read_lock(first).resolution.family != family:
         return folder / OTHER_LOCK.format(family)
     return first
 

@@ -17,6 +17,7 @@ from ggez_hub.cards.schema import DataRights
 from ggez_hub.cards.values import Adapts, Family, LanguageTag, Text
 from ggez_hub.data.spec import SourceSpec
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.validation_errors import written_as
 
 Place: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 
@@ -136,10 +137,14 @@ class TrainRecipe(FrozenModel):
     family: str
     region: str
     base: Place
-    base_repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+@[\w./-]+$")] | None = (
-        None
-    )
-    variant: Annotated[str, StringConstraints(pattern=r"^\w+$")] | None = None
+    base_repo: (
+        Annotated[
+            str,
+            written_as(r"^[\w.-]+/[\w.-]+@[\w./-]+$", "a repository at a revision: org/name@main"),
+        ]
+        | None
+    ) = None
+    variant: Annotated[str, written_as(r"^\w+$", "the name of a variant: fp16")] | None = None
     method: Literal["lora", "full"]
     lora: Lora | None = None
     data: Data

@@ -40,6 +40,8 @@ from ..worlds import serving
 from .conftest import fewer_items, git
 from .runner import PROJECT
 
+pytestmark = pytest.mark.slow
+
 CARD = PROJECT / "cards/th/embedding/clip-emoji-th.md"
 RULE = ClosedRule(share=0.3, rotation="2026-12")
 EVERY = 24

@@ -49,6 +49,7 @@ def results(registry, family):
     return registry.runner.clone / "evaluation" / name
 
 
+@pytest.mark.slow
 def test_a_vision_language_contribution_goes_from_its_branch_to_measured(tmp_path):
     with measured(tmp_path, "vlm", fewer_items, every=120) as (registry, steps):
         checked, authorised, planned, evaluated, answered = steps

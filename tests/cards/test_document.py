@@ -107,7 +107,7 @@ def test_an_error_names_its_line():
 
 
 @pytest.mark.parametrize("key", ["region", "training", "alpha", "curve", "status"])
-def test_an_absent_key_is_an_error_with_its_mend(key):
+def test_an_absent_key_is_an_error_with_its_fix(key):
     ggez = block()
     del ggez[key]
     with pytest.raises(BadCard, match=f"ggez.{key}: is missing; write `unknown`"):
@@ -173,3 +173,8 @@ def test_the_date_of_registration():
 def test_the_cards_of_the_demo_world_are_written_byte_for_byte(name):
     content = (ASSETS / "embedding" / name / "README.md").read_text(encoding="utf-8")
     assert render_card(parse_card(content)) == content
+
+
+def test_broken_yaml_is_named_by_the_line_of_the_card():
+    with pytest.raises(BadCard, match=r"its line 5, column 5"):
+        parse_card("---\nlicense: mit\ntags:\n- [a\nggez: {}\n---\n\nProse.\n")

@@ -1,4 +1,4 @@
-"""Cards of strangers: secrets, markup, lookalike letters; each refused with line, key and mend."""
+"""Cards of strangers: secrets, markup, lookalike letters; each refused with line, key and fix."""
 
 from __future__ import annotations
 

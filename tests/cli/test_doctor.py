@@ -121,7 +121,7 @@ def test_an_endpoint_that_is_none(endpoint):
 def test_offline_asks_nobody(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = by_name(hubs(ask=True))["answers"]
-    assert (found.state, found.mend) == ("note", "Unset HF_HUB_OFFLINE.")
+    assert (found.state, found.fix) == ("note", "Unset HF_HUB_OFFLINE.")
 
 
 def test_a_token_in_its_file(home):
@@ -140,7 +140,7 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "file" / "hf"))
     found = by_name(disks())["cache of models"]
     assert found.state == "broken"
-    assert found.mend == "Set HF_HOME to another folder."
+    assert found.fix == "Set HF_HOME to another folder."
 
 
 def test_libraries_that_are_missing_or_others(tmp_path, monkeypatch):
@@ -159,7 +159,7 @@ def test_libraries_that_are_missing_or_others(tmp_path, monkeypatch):
     assert found["merge"].state == found["eval"].state == "note"
     assert "click is" in found["merge"].found
     assert "no no-such-library" in found["eval"].found
-    assert found["eval"].mend == "pip install 'ggez-hub[eval]'"
+    assert found["eval"].fix == "pip install 'ggez-hub[eval]'"
     assert found["train"].state == "ok"
 
 

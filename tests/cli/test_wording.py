@@ -142,3 +142,102 @@ def test_the_size_of_a_small_index_has_its_unit(tmp_path):
     options = ["--allow-empty", "-o", tmp_path / "index.sqlite"]
     assert "0.0 MB" not in run("index", "build", tmp_path / "cards", *options).stdout
     assert " kB" in run("index", "build", tmp_path / "cards", *options).stdout
+
+
+def test_a_script_in_a_spec_is_described_not_its_pattern(tmp_path):
+    path = tmp_path / "spec.yaml"
+    rule = "{evidence: script, scripts: [Latin]}"
+    path.write_text(SPEC.replace("{evidence: language, languages: [th]}", rule))
+    found = run("filter", path, "-o", tmp_path / "out")
+    assert found.exit_code == 2
+    assert "should be a script by its code of ISO 15924: Thai, Latn" in found.stderr
+    assert "pattern" not in found.stderr
+
+
+@pytest.mark.parametrize("command", ["pull", "resolve"])
+def test_a_command_without_a_region_shows_how_to_name_one(command):
+    found = run(command)
+    assert found.exit_code == 2
+    assert "Name it: --region th" in found.stderr
+
+
+def test_a_misspelt_trust_is_not_taken_for_an_organisation():
+    found = run("resolve", "--region", "th", "--trust", "curate")
+    assert found.exit_code == 2
+    assert "did you mean curated?" in str(found.exception) + found.stderr
+
+
+def test_an_adapter_in_place_of_a_model_is_named_as_one(tmp_path):
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    found = run(
+        "eval", tmp_path / "adapter", "--suite", "cvqa", "--region", "th", "-o", tmp_path / "out"
+    )
+    assert found.exit_code != 0
+    assert "is an adapter, not a complete model" in str(found.exception) + found.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "said"),
+    [
+        (401, "Invalid user token.", "does not accept the token: it answered 401, Invalid user token."),
+        (403, "Forbidden: no write access", "may not do this: it answered 403, Forbidden: no write"),
+        (503, None, "the hub is busy or out of order: it answered 503"),
+        (418, "I am a\nteapot", "the hub refused: it answered 418, I am a teapot"),
+    ],
+)  # fmt: skip
+def test_what_a_hub_answers_is_shown_without_the_clients_words(status, message, said):
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from ggez_hub.cli.errors import explain
+
+    request = httpx2.Request("GET", "http://hub.example/api/models/org/name")
+    response = httpx2.Response(status, request=request)
+    text = f"{status} Client Error. (Request ID: Root=1-abc)\n\n{message}"
+    shown = explain(HfHubHTTPError(text, response=response, server_message=message)).message
+    assert said in shown
+    assert "Request ID" not in shown
+
+
+@pytest.mark.parametrize("kind", ["RepositoryNotFoundError", "GatedRepoError"])
+def test_a_repository_that_is_not_shown_has_one_sentence(kind):
+    import httpx2
+    from huggingface_hub import errors
+
+    from ggez_hub.cli.errors import explain
+
+    request = httpx2.Request("GET", "http://hub.example/api/models/org/name")
+    error = getattr(errors, kind)(
+        "404 Client Error. (Request ID: Root=1-abc)", response=httpx2.Response(404, request=request)
+    )
+    error.repo_id = "org/name"
+    shown = explain(error)
+    assert "org/name" in shown.message
+    assert "http://hub.example" in shown.message + shown.hint
+    assert "Client Error" not in shown.message + shown.hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("license: mit", "licence: mit", "sources.0.licence: is not a known key; did you mean license?"),
+        ("columns: {id: id", "columns: {id: id, fitlers: x", "fitlers: is not a known key"),
+        ("keep: any", "keep: any, ruels: []", "keep_region.ruels: is not a known key; did you mean rules?"),
+        ("pictures: ignored", "duplicates: {simliarity: 0.9}", "simliarity: is not a known key; did you mean similarity?"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_key_of_an_inner_block_offers_the_right_one(tmp_path, old, new, said):
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC.replace(old, new))
+    found = run("filter", path, "-o", tmp_path / "out")
+    assert found.exit_code == 2
+    assert said in found.stderr, found.stderr
+
+
+def test_a_step_of_a_workflow_by_hand_needs_an_event(monkeypatch):
+    monkeypatch.delenv("GITHUB_EVENT_PATH", raising=False)
+    found = run("ci", "check")
+    assert found.exit_code == 1
+    assert "there is no event: GITHUB_EVENT_PATH is not set" in found.stderr
+    assert "--event FILE" in found.stderr

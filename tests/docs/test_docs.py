@@ -29,13 +29,13 @@ def name_of(page):
     return str(page.relative_to(ROOT))
 
 
-# A minute: from a corpus to an own adapter.
-SLOW = ROOT / "docs" / "tutorial.md"
+# A minute each: from a corpus to an own adapter, and the formats of other programs.
+SLOW = {ROOT / "docs" / name for name in ("tutorial.md", "other-harnesses.md", "python-api.md")}
 
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=[pytest.mark.slow] if page == SLOW else []) for page in RUN],
+    [pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else []) for page in RUN],
     ids=name_of,
 )
 def test_a_page_does_what_it_shows(page, tmp_path):

@@ -169,14 +169,15 @@ def assets(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adapter", "beta", "lead", "bound", "misrouted"),
     [
-        pytest.param("embedding/th", 0.6, 3.17, 3.17, 0, marks=pytest.mark.slow),
+        ("embedding/th", 0.6, 3.17, 3.17, 0),
         ("vlm/th", 0.75, 6.61, 6.61, 0),
-        pytest.param("diffusion/th", 0.75, 27.38, 27.38, 0, marks=pytest.mark.slow),
+        ("diffusion/th", 0.75, 27.38, 27.38, 0),
         # Short names in Indonesian, Malay and Filipino are often taken for other languages.
-        pytest.param("embedding/southeast-asia", 0.8, 15.47, 16.88, 1620, marks=pytest.mark.slow),
+        ("embedding/southeast-asia", 0.8, 15.47, 16.88, 1620),
     ],
 )
 def test_the_demo(assets, adapter, beta, lead, bound, misrouted):

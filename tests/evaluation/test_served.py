@@ -180,6 +180,7 @@ def test_a_run_that_broke_off_goes_on_where_it_was(data, tmp_path, monkeypatch):
     assert rows_of(tmp_path / "other") == rows_of(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_what_is_on_its_way_alone(data, tmp_path):
     asked, release, lock = [], Event(), Lock()
 

@@ -64,7 +64,7 @@ def test_tasks_of_one_file_share_defaults_and_win_over_them(tmp_path):
         ),
     ],
 )
-def test_an_error_names_the_file_the_key_and_the_mend(tmp_path, changes, line):
+def test_an_error_names_the_file_the_key_and_the_fix(tmp_path, changes, line):
     path = write(tmp_path, plain(**changes))
     with pytest.raises(GgezError, match=re.escape(line)) as caught:
         read_tasks(path, Task)

@@ -212,7 +212,7 @@ def test_the_report_shows_people_as_a_side_of_their_own(tmp_path, adapter):
     page, complaints = rendered(place, tmp_path)
     assert not complaints
     assert "<h2>People</h2>" in page
-    assert "naturalness (likert)" in page
+    assert "naturalness (likert), judge: people: 288 judgements of 48 raters" in page
     assert "It is not averaged with scores of tasks" in page
     plain = tmp_path / "plain.html"
     run("report", adapter, "-o", plain)

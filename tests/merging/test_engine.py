@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.errors import GgezError
-from ggez_hub.merging import delta_rows, deltas, kernels, plan, writer
+from ggez_hub.merging import delta_rows, deltas, engine, kernels, writer
 from ggez_hub.merging.kernels import interpolate_rows
 from ggez_hub.merging.mergekit_methods import StreamedDelta
 
@@ -102,6 +102,7 @@ def test_a_product_adds_up_in_the_order_of_the_rank(small_blocks, shape, rank):
     assert torch.equal(product, (total * 0.3).reshape(shape))
 
 
+@pytest.mark.slow
 def test_products_have_the_same_bits_on_other_processors():
     """Sizes that fill no register, and a rank beyond a kernel's panel, in float64."""
     code = (
@@ -232,7 +233,7 @@ class ManyRows(deltas.Delta):
 
 
 def weigh(delta, beta):
-    return plan.Weighted(delta, dict.fromkeys(delta.touched, beta))
+    return engine.Weighted(delta, dict.fromkeys(delta.touched, beta))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -248,7 +249,7 @@ def test_executor_in_parts_writes_every_tensor(small_blocks, model, tmp_path, th
     try:
         torch.set_num_threads(threads)
         weighted = [weigh(first, 0.5), weigh(second, -0.25)]
-        plan.execute(model, weighted, tmp_path, wrote=told.append)
+        engine.execute(model, weighted, tmp_path, wrote=told.append)
     finally:
         torch.set_num_threads(before)
     out = load_file(tmp_path / "a.safetensors")
@@ -277,12 +278,12 @@ def test_a_broken_result_stops_the_merge_and_frees_everything(model, tmp_path):
     values["layers.7.weight"][3, 3] = 1e6
     before = open_files()
     with pytest.raises(GgezError, match=r"layers\.7\.weight"):
-        plan.execute(model, [weigh(ManyRows(model, values), 1.0)], tmp_path / "out")
+        engine.execute(model, [weigh(ManyRows(model, values), 1.0)], tmp_path / "out")
     # The index of the base keeps its files open, and it alone.
     assert open_files() <= before + len(model.files)
     # The same process can go on.
     del values["layers.7.weight"]
-    plan.execute(model, [weigh(ManyRows(model, values), 1.0)], tmp_path / "again")
+    engine.execute(model, [weigh(ManyRows(model, values), 1.0)], tmp_path / "again")
 
 
 def digest(folder):

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
+from ggez_hub.merging.engine import registered_method
 from ggez_hub.merging.methods import METHODS
-from ggez_hub.merging.plan import registered_method
 
 from .conftest import DTYPES
 from .exactness import WEIGHTS, assert_exact, load_pair

@@ -143,6 +143,7 @@ def test_eval_asks_a_model_of_its_family_its_benchmark(site, base, tmp_path):
     assert "there is no loader 'pairs'" in without.stderr
 
 
+@pytest.mark.slow
 def test_an_adapter_of_its_family_is_trained_and_merged_and_card_and_lock_name_it(
     site, base, tmp_path
 ):

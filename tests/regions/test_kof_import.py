@@ -140,7 +140,7 @@ def test_a_damaged_release_is_named(user_data, kof_file):
 
 
 @pytest.mark.skipif(HAS_OPENPYXL, reason="openpyxl is installed")
-def test_without_openpyxl_excel_files_name_the_mend(user_data, tmp_path):
+def test_without_openpyxl_excel_files_name_the_fix(user_data, tmp_path):
     path = tmp_path / "kof_2026.xlsx"
     path.touch()
     with pytest.raises(MissingExtra) as caught:

@@ -50,6 +50,16 @@ def test_locked_gives_the_same_bytes(locked, tmp_path):
     assert read_lock(tmp_path / "second" / "ggez.lock") == read_lock(lock)
 
 
+def test_the_lock_names_the_region(locked, tmp_path):
+    hub, _, lock = locked
+    result = pull(hub, "--locked", "--lock", lock, "-o", tmp_path / "second")
+    assert result.exit_code == 0, result.output
+    assert "th is Thailand" in result.output
+    unnamed = pull(hub, "--locked")
+    assert unnamed.exit_code == 2
+    assert "--locked needs a lock file" in unnamed.stderr
+
+
 def test_locked_takes_the_old_commit_when_the_branch_moved(locked, assets, tmp_path):
     hub, store, lock = locked
     commit(store, {"adapter_model.safetensors": b"something else"})

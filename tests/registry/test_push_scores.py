@@ -92,6 +92,7 @@ def test_a_result_carries_its_scores_and_their_evidence(place, form, tmp_path):
     assert place.model_info(REPO).sha == head
 
 
+@pytest.mark.slow
 def test_pr_opens_one_pull_request_and_leaves_main_alone(place, tmp_path):
     place.create_repo(REPO)
     head = place.model_info(REPO).sha
@@ -108,6 +109,7 @@ def test_pr_opens_one_pull_request_and_leaves_main_alone(place, tmp_path):
     assert alone.exit_code == 2
 
 
+@pytest.mark.slow
 def test_an_adapter_is_published_with_its_scores_at_beta_1(place, tmp_path):
     folder = shutil.copytree(FamilyFolders(ASSETS).adapter("th"), tmp_path / "adapter")
     command = ["publish", str(folder), "--repo", REPO, "--hub", place.endpoint]

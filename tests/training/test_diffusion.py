@@ -46,7 +46,10 @@ def tensors(folder):
     }
 
 
-@pytest.mark.parametrize("name", ["sd15", "sdxl", "sd3", "flux"])
+@pytest.mark.parametrize(
+    "name",
+    ["sd15", "sd3", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sdxl", "flux"))],
+)
 def test_a_lora_draws_in_diffusers_as_its_merge_does(place, tmp_path, name):
     rate = 0.1 if name == "flux" else 0.02
     keys = {"lora": {"r": 2, "alpha": 8}, "optimiser": {"learning_rate": rate}}
@@ -90,6 +93,7 @@ def test_a_full_run_changes_the_denoiser_and_nothing_else(place, tmp_path, name)
     picture(DiffusionPipeline.from_pretrained(out, dtype=torch.float32), name)
 
 
+@pytest.mark.slow
 def test_it_learns(place, tmp_path):
     keys = {
         "optimiser": {"learning_rate": 0.003},

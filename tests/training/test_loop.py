@@ -75,7 +75,12 @@ def assert_same_steps(one, other):
 
 
 @pytest.mark.parametrize(
-    "family", [pytest.param("contrastive", marks=pytest.mark.slow), "replies", "noise"]
+    "family",
+    [
+        pytest.param("contrastive", marks=pytest.mark.slow),
+        "replies",
+        pytest.param("noise", marks=pytest.mark.slow),
+    ],
 )
 def test_micro_batches_change_nothing(material, tmp_path, family):
     """A batch of 8 at once, and accumulated from 3, 3 and 2."""
@@ -90,7 +95,12 @@ def test_micro_batches_change_nothing(material, tmp_path, family):
 
 
 @pytest.mark.parametrize(
-    "family", [pytest.param("contrastive", marks=pytest.mark.slow), "replies", "noise"]
+    "family",
+    [
+        pytest.param("contrastive", marks=pytest.mark.slow),
+        "replies",
+        pytest.param("noise", marks=pytest.mark.slow),
+    ],
 )
 def test_activations_that_are_computed_again_change_nothing(material, tmp_path, family):
     done, calls = [], []
@@ -117,6 +127,7 @@ def count_forwards():
         hook.remove()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [pytest.param("contrastive", marks=pytest.mark.slow), "noise"])
 def test_in_bfloat16_what_learns_stays_in_float32(material, tmp_path, family):
     done = {}

@@ -180,6 +180,7 @@ def other_captions(name, material):
     return asked
 
 
+@pytest.mark.slow
 def test_the_card_says_all_data_that_it_was_trained_on(material, tmp_path):
     """Licences and leakage are read off the sources: those of continued pre-training are among them."""
     keys = VLM | {"cpt": {"data": other_captions("before", material), "max_steps": 3}}

@@ -111,10 +111,9 @@ OPENED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "recipe",
-    [RECIPE, *(pytest.param(other, marks=pytest.mark.slow) for other in (FULL, VLM, DIFFUSION))],
-    ids=["lora", "full", "vlm", "diffusion"],
+    "recipe", [RECIPE, FULL, VLM, DIFFUSION], ids=["lora", "full", "vlm", "diffusion"]
 )
 def test_two_commands_from_a_corpus_to_an_adapter_that_pull_takes(run, tmp_path, recipe):
     family = recipe["family"]

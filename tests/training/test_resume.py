@@ -76,7 +76,15 @@ class Stopped(Exception):
     """In place of a kill."""
 
 
-@pytest.mark.parametrize("where", [("cpt", 3), ("tune", 1), ("tune", 3)], ids=str)
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(("cpt", 3), marks=pytest.mark.slow),
+        ("tune", 1),
+        pytest.param(("tune", 3), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_stopped_in_either_stage_it_goes_on_there(material, tmp_path, where):
     """Continued pre-training, then fine-tuning; what is done is not done again."""
     path = write_recipe(

@@ -68,6 +68,7 @@ def test_another_adapter_changes_the_table(merged, data, tmp_path):
     assert not changed.merged_equal
 
 
+@pytest.mark.slow
 def test_the_best_is_what_comes_out(merged, data):
     shown = demo(PLACE, PLACE.adapter("th"), merged, data)
     names = ("base", "merged", "unmerged")

@@ -58,6 +58,7 @@ def test_the_embedded_hub_needs_no_network(run, monkeypatch):
         assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_a_family_can_be_asked_for(run, tmp_path):
     out = tmp_path / "thai"
     result = run(

@@ -19,7 +19,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.quantities import counted
 from ggez_hub.safe_yaml import load_mapping
-from ggez_hub.validation_errors import listed
+from ggez_hub.validation_errors import listed, written_as
 from ggez_hub.yaml_text import read_text
 
 # A part of every digest: raise it when the way to a score changes (ties, distractors, floors).
@@ -31,7 +31,10 @@ DRAWING_METRIC = "drawing_top1"
 Metric: TypeAlias = Literal["text_to_image_r1", "image_to_text_r1", "choice_4"]
 SplitName: TypeAlias = Literal["validation", "test"]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-TaskId: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+TaskId: TypeAlias = Annotated[
+    str,
+    written_as(r"^[a-z0-9]+(-[a-z0-9]+)*$", "a name: lower-case letters and digits, joined by -"),
+]
 
 MAX_BYTES = 8_000_000
 

@@ -135,7 +135,7 @@ def _have_several_answers(outcomes: Outcomes) -> list[bool]:
     """Whether a question can have more than one right answer, by its chance r / N.
 
     N is not recorded: it is the number of options where that is small and the same for all
-    questions, else the least that makes every r whole and is no less than the questions.
+    questions, else the least not below the questions that makes every r a whole number.
     """
     chances = [Fraction(c).limit_denominator(MAX_CANDIDATES) for c in outcomes.chance.tolist()]
     if len(set(chances)) == 1 and chances[0].numerator == 1 <= MAX_OPTIONS * chances[0]:

@@ -35,12 +35,13 @@ from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BetasByPart, Part
 from ggez_hub.parity.betas import betas_of, read_key
 from ggez_hub.quantities import counted
+from ggez_hub.validation_errors import written_as
 
 PREDICTIONS = "predictions.parquet"
 # What may be measured beside the grid; the answers of each are in a file of its name.
 BaselineName: TypeAlias = Literal["average", "joint"]
 BASELINE_NAMES: tuple[BaselineName, ...] = get_args(BaselineName)
-Commit: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Commit: TypeAlias = Annotated[str, written_as(r"^[0-9a-f]{40}$", "a commit: 40 hexadecimal digits")]
 NotEmpty: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 # The kinds of task files, by what they say of themselves.
 KINDS: dict[str, type[FrozenModel]] = {"benchmark": Benchmark, "task": Task, "drawing": DrawingTask}

@@ -33,7 +33,7 @@ COMPETENCY = "vision"
 
 @dataclass(frozen=True)
 class WrittenRuns:
-    """What was written; `left_out` are tasks whose answers are no replies."""
+    """What was written; `left_out` are tasks whose answers are not replies."""
 
     folder: Path
     runs: int

@@ -19,10 +19,11 @@ from ggez_hub.merging.methods import METHODS, NAME
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.contribution.adapter_files import BaseModel, files_on_hub
 from ggez_hub.registry.file_checks import beside
+from ggez_hub.validation_errors import written_as
 
 # Where huggingface_hub keeps a repository at a commit.
 CACHED = re.compile(
-    r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/(?P<revision>[0-9a-f]{40})$"
+    r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/(?P<revision>[0-9a-f]{40})\Z"
 )
 
 
@@ -110,7 +111,7 @@ def _fetched(hub: Hub, at: RepoAtCommit, files: list[HubFile], place: Path) -> M
 
 
 REPOSITORY = re.compile(
-    r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>\w[\w.-]*(/\w[\w.-]*)*)$",
+    r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>\w[\w.-]*(/\w[\w.-]*)*)\Z",
     re.ASCII,
 )
 
@@ -145,7 +146,7 @@ class MergeRecipe(FrozenModel, strict=False):
     region: RegionId | None = None
     family: Family | None = None
     base: Place
-    variant: Annotated[str, StringConstraints(pattern=r"^\w+$")] | None = None
+    variant: Annotated[str, written_as(r"^\w+$", "the name of a variant: fp16")] | None = None
     adapters: list[WeightedAdapter] = Field(min_length=1)
     method: Annotated[str, AfterValidator(_known_method)] = NAME
 

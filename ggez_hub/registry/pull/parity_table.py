@@ -80,10 +80,10 @@ class ParityTable:
             else [
                 f"{line.label} (beta {line.beta:g})",
                 *(
-                    f"{i.value:.2f} [{i.low:.2f}, {i.high:.2f}]"
+                    f"{i.value:.1f} [{i.low:.1f}, {i.high:.1f}]"
                     for i in self._intervals(line.index)
                 ),
-                f"{self.curve.grp_raw(line.index, self.alpha):.2f}",
+                f"{self.curve.grp_raw(line.index, self.alpha):.1f}",
             ]
             for line in self.lines
             # The merge at beta 0 is the base, which has its line.

@@ -16,7 +16,7 @@ class Flow(FrozenModel):
 
     weighting_scheme     how often levels of noise are drawn (logit_normal, mode), or how their losses
                          are weighted (sigma_sqrt, cosmap), or none: all alike
-    guidance_scale       an input of guidance-distilled transformers: 1 is no guidance
+    guidance_scale       an input of guidance-distilled transformers: 1 means none
     max_sequence_length  tokens of T5 for a caption; by default the pipeline's (SD3 256, Flux 512)
     """
 

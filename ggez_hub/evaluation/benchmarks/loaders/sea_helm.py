@@ -149,7 +149,7 @@ def _read_world_cuisines(source: Source, options: SeaHelmOptions) -> Iterator[Ch
         if len(places) != len(own):
             raise own[-1].off(
                 "prompt_type",
-                f"is {prompt_type} in {counted(len(own), 'row')} of {tag}, which is no multiple of "
+                f"is {prompt_type} in {counted(len(own), 'row')} of {tag}, which is not a multiple of "
                 f"{WORLD_CUISINES_OPTIONS}, as SEA-HELM needs,",
             )
         for row, place in zip(own, places, strict=True):

@@ -1,0 +1,158 @@
+"""The merge of weight files: each tensor read, merged by a method of mergekit, and written.
+
+mergekit's executor does the tasks and its registry holds the methods. Its planner is not used: it
+guesses architectures, merges LoRAs to disk under a name that ignores their content, and importing
+it imports peft and all of transformers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mergekit.graph import Executor, Task
+from mergekit.merge_methods import MergeMethod, TensorGroup, get, register
+from pydantic import PrivateAttr
+
+from ggez_hub.merging.deltas import Delta, WeightIndex
+from ggez_hub.merging.kernels import Workers
+from ggez_hub.merging.mergekit_methods import BlockwiseMethod, GgezLinear, StreamedDelta
+from ggez_hub.merging.methods import METHODS, NAME
+from ggez_hub.merging.writer import MirrorWriter
+
+# mergekit's executor compares every task with every other task that it was given: in one run its
+# time would grow with the square of the tensors.
+PART = 64
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """An adapter with its beta for each tensor that it is to change; none of them is 0."""
+
+    delta: Delta
+    betas: Mapping[str, float]
+
+
+def execute(
+    base: WeightIndex,
+    adapters: Sequence[Weighted],
+    out: Path,
+    *,
+    method: str = NAME,
+    wrote: Callable[[int], None] | None = None,
+) -> None:
+    """Merge the weight files of `base` with `adapters` into `out`, an existing folder.
+
+    Every tensor that the base's headers name is written, in the order of the files; one that no
+    adapter changes keeps every bit. `method` is a key of METHODS. `wrote` is called with the bytes
+    of each tensor as it is written. Raises GgezError, or what reading raises; the caller removes
+    `out` then.
+    """
+    names = list(base)
+    registered = get(registered_method(method))
+    ahead = ReadAhead(base, names)
+    with Workers(max(info.nbytes for info in base.values())) as workers:
+        writer = MirrorWriter(base, out, wrote, workers.slots.give_back)
+
+        def merge(name: str) -> None:
+            ahead.past(name)
+            stored = base.read(name)
+            changing = [weighted for weighted in adapters if name in weighted.betas]
+            writer.save_tensor(
+                name, _merged(name, stored, changing, registered, workers) if changing else stored
+            )
+
+        try:
+            for part in _parts(names):
+                for _ in Executor([MergeTensor.of(name, merge) for name in part]).run(quiet=True):
+                    pass
+            writer.finalize()
+        finally:
+            writer.close()
+            ahead.close()
+
+
+class MergeTensor(Task[None]):
+    """The task of one tensor: merging and writing in one, so that no result waits for another."""
+
+    name: str
+    _merge: Callable[[str], None] = PrivateAttr()
+
+    @classmethod
+    def of(cls, name: str, merge: Callable[[str], None]) -> MergeTensor:
+        task = cls(name=name)
+        task._merge = merge
+        return task
+
+    def arguments(self) -> dict[str, Task[Any]]:
+        return {}
+
+    def execute(self, **_kwargs: Any) -> None:
+        self._merge(self.name)
+
+
+def _merged(
+    name: str,
+    stored: torch.Tensor,
+    changing: Sequence[Weighted],
+    method: MergeMethod,
+    workers: Workers,
+) -> torch.Tensor:
+    """`stored`, the base's tensor of this name, merged with the adapters that change it."""
+    deltas = [
+        StreamedDelta.of(weighted.delta.by_rows(name), stored.shape, workers)
+        for weighted in changing
+    ]
+    betas = [weighted.betas[name] for weighted in changing]
+    group = TensorGroup.from_tensors([stored, *deltas], base_index=0, name=name)
+    (merged,) = method((group,), parameters={"beta": betas})
+    return merged
+
+
+def registered_method(name: str) -> str:
+    """What mergekit calls the method of METHODS, which is registered there at the first use."""
+    method = METHODS.find(name)
+    registered = name if method is None else f"ggez_{name}"
+    try:
+        get(registered)
+    except RuntimeError:
+        register(BlockwiseMethod(registered, method) if method else GgezLinear())
+    return registered
+
+
+def _parts(names: list[str]) -> list[list[str]]:
+    """The tensors in the order of the files, in parts of bounded length."""
+    return [names[start : start + PART] for start in range(0, len(names), PART)]
+
+
+class ReadAhead:
+    """Asks the system for the tensors that are read next, while those before are merged."""
+
+    BYTES = 1 << 27
+
+    def __init__(self, base: WeightIndex, order: Iterable[str]) -> None:
+        self._base = base
+        self._coming = iter(order)
+        self._asked: dict[str, int] = {}
+        self._bytes = 0
+        self._files = {path: os.open(file.path, os.O_RDONLY) for path, file in base.files.items()}
+
+    def past(self, name: str) -> None:
+        """`name` is read now: ask for what comes after it."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        self._bytes -= self._asked.pop(name, 0)
+        while self._bytes < self.BYTES and (following := next(self._coming, None)) is not None:
+            info, path = self._base[following], self._base.file_of[following]
+            start = self._base.files[path].data_start + info.start
+            os.posix_fadvise(self._files[path], start, info.nbytes, os.POSIX_FADV_WILLNEED)
+            self._asked[following] = info.nbytes
+            self._bytes += info.nbytes
+
+    def close(self) -> None:
+        while self._files:
+            os.close(self._files.popitem()[1])
