@@ -294,12 +294,11 @@ def test_what_a_closed_browser_kept_is_sent_by_the_next_page_of_this_rater_alone
     token, other = (invited(folder, language="en") for _ in range(2))
     with served(folder) as url:
         rater = Visitor(browser, url, token).begin()
-        rater.context.set_offline(True)
+        rater.page.route("**/judgements", lambda route: route.abort())
         rater.answer(2)
         rater.page.locator("form[data-keep] button").click()
         rater.page.get_by_text(speech("en").words.offline).wait_for()
         rater.page.close()
-        rater.context.set_offline(False)
         # Somebody else takes the phone.
         page = rater.context.new_page()
         page.goto(f"{url}/r/{other}")
