@@ -95,8 +95,9 @@ class CardText:
         """Raises BadCard where there is no front matter."""
         match = REGEX_YAML_BLOCK.match(text)
         if match is None:
+            mark = " (it begins with a byte order mark)" if text.startswith("\ufeff") else ""
             raise BadCard(
-                f"{where}: no front matter",
+                f"{where}: no front matter{mark}",
                 "A card begins with a YAML block between two lines of '---'.",
             )
         first = match.group(1).count("\n") + 1
