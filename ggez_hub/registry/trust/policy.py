@@ -18,8 +18,8 @@ from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub.client import Signatures
 from ggez_hub.registry.constants import policy_file
 from ggez_hub.safe_yaml import load_mapping
+from ggez_hub.text_files import read_text
 from ggez_hub.validation_errors import listed
-from ggez_hub.yaml_text import read_text
 
 SHIPPED = Path(__file__).with_name("trust.yaml")
 MAX_BYTES = 1_000_000
