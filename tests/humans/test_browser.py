@@ -158,6 +158,8 @@ def test_a_study_on_a_phone_is_accessible_on_every_page(
         assert rater.title == speech(language).words.done
         rater.check_page()
         assert not rater.complaints
+        rater.page.goto(f"{url}/r/unknown")
+        rater.check_page()
     assert len(judgements(folder, token)) == len(queue(study, "regional", language, 0))
 
 
