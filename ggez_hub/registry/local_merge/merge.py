@@ -17,7 +17,7 @@ from ggez_hub.merging.adapters import find_form
 from ggez_hub.merging.adapters.lora_file import lora_path
 from ggez_hub.merging.adapters.peft_config import read_any_config
 from ggez_hub.merging.merge import Adapter, MergeReport, merge_into, tensor_names
-from ggez_hub.merging.methods import plugins_of, require_method
+from ggez_hub.merging.methods import Method, plugins_of
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
 from ggez_hub.registry.contribution.training_metadata import (
@@ -134,7 +134,7 @@ def merge_folders(
 
     Raises what `merging.merge` raises; then nothing is left.
     """
-    require_method(method)
+    method = str(Method.parse(method))
     weighted, resolved = weigh(base.path, adapters, family, variant)
     with lock_output(out), atomic_folder(out) as folder:
         report = merge_into(folder, base.path, weighted, family, method, wrote, variant)
