@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-# Up to this many rows or columns the Gram matrix takes less time than projections; with a rank that
-# has to be found, up to MANY.
-FULL, MANY = 512, 2048
+# Up to this many rows or columns the Gram matrix takes less time than to look for a rank.
+MANY = 2048
 # Directions beside the wanted ones, which make those accurate; and the first ones that are tried.
 OVERSAMPLING, FIRST = 16, 64
 # Projections are taken while their directions are at most this share of all.
@@ -55,22 +54,19 @@ def factorise(matrix: torch.Tensor, rank: int | None, energy: float) -> Factors:
         return Factors(
             turned.a.mT.contiguous(), turned.b.mT.contiguous(), turned.norm, turned.error
         )
-    total = float(sum(part.square().sum() for part in _parts(matrix)))
-    left = _directions(matrix, rank, total, energy * total)
+    import torch
+
+    norm = float(torch.linalg.vector_norm(matrix))
+    left = _directions(matrix, rank, norm**2, energy * norm**2)
     right = left.mT @ matrix
     half = right.norm(dim=1).sqrt()
     half[half == 0] = 1
     b, a = (left * half).float().contiguous(), (right / half[:, None]).float().contiguous()
-    squared = sum(
-        (part - own.double() @ a.double()).square().sum()
-        for part, own in zip(_parts(matrix), _parts(b, matrix.shape[1]), strict=True)
-    )
-    return Factors(b, a, total**0.5, float(squared) ** 0.5)
-
-
-def _parts(matrix: torch.Tensor, columns: int | None = None) -> tuple[torch.Tensor, ...]:
-    """Rows of a matrix some at a time, so that no second one of its size is in memory."""
-    return matrix.split(max(1, BLOCK // (columns or matrix.shape[1])))
+    error, step = 0.0, max(1, BLOCK // matrix.shape[1])
+    # Some rows at a time, so that no second matrix of this size is in memory.
+    for rows, own in zip(torch.split(matrix, step), torch.split(b, step), strict=True):
+        error += float(torch.linalg.vector_norm((own.double() @ a.double()).sub_(rows))) ** 2
+    return Factors(b, a, norm, error**0.5)
 
 
 def _directions(
@@ -81,7 +77,7 @@ def _directions(
 
     rows = len(matrix)
     directions = rank or FIRST
-    while rows > (FULL if rank else MANY) and directions + OVERSAMPLING <= rows // SHARE:
+    while directions + OVERSAMPLING <= rows // SHARE and (rank or rows > MANY):
         found = _iterate(matrix, directions, total)
         if found is None:
             break

@@ -23,6 +23,9 @@ from ggez_hub.output_lock import lock_output
 if TYPE_CHECKING:
     import torch
 
+# Elements of a matrix that is factorised beside others: 128 MB in float64.
+SMALL = 1 << 24
+
 
 @dataclass(frozen=True)
 class Extracted:
@@ -115,17 +118,38 @@ def _extract(
     tensors: dict[str, torch.Tensor],
 ) -> Iterator[Extracted]:
     """Put the adapter's tensors into `tensors`, one changed tensor of the base after another."""
-    for name, (path, kind) in places.lora.items():
+
+    def factors_of(name: str) -> Factors:
         delta = _finite(tuned, name)
         # As PEFT multiplies it: outputs in rows.
-        matrix = delta.T if kind in {"transposed", "embedding"} else delta.flatten(1)
-        factors = factorise(matrix, rank, energy)
-        tensors |= _lora_tensors(path, kind, factors, tuple(delta.shape))
+        turned = places.lora[name][1] in {"transposed", "embedding"}
+        return factorise(delta.T if turned else delta.flatten(1), rank, energy)
+
+    for name, factors in _side_by_side(factors_of, places.lora, tuned.base):
+        path, kind = places.lora[name]
+        tensors |= _lora_tensors(path, kind, factors, tuned.base[name].shape)
         yield Extracted(name, factors.rank, factors.norm, factors.error)
     for name, path in (places.biases | places.saved).items():
         tensors[f"{PREFIX}{path}"] = tuned.stored(name).clone()
         if name in tuned.touched:
             yield Extracted(name, 0, _norm(tuned, name), 0.0)
+
+
+def _side_by_side(
+    factors_of: Callable[[str], Factors], names: Collection[str], base: WeightIndex
+) -> Iterator[tuple[str, Factors]]:
+    """The factors of each tensor: of small ones in as many threads as torch has, of others one by one.
+
+    torch's own threads gain little on a small matrix, and on a busy machine they wait for each other.
+    """
+    from ggez_hub.merging.kernels import Workers
+
+    small = [name for name in names if math.prod(base[name].shape) <= SMALL]
+    for name in names:
+        if math.prod(base[name].shape) > SMALL:
+            yield name, factors_of(name)
+    with Workers(0) as workers:
+        yield from zip(small, workers.map(factors_of, small), strict=True)
 
 
 def _lora_tensors(
