@@ -197,3 +197,30 @@ def test_command_line(base, adapter, tmp_path):
     for wrong in (["--beta", "1", "--beta", "2"], ["--beta", "1", "--method", "dare_ties"]):
         assert CliRunner().invoke(cli, [*arguments, *wrong]).exit_code == 2
     assert out.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda place: None, "there is nothing at"),
+        (lambda place: place.mkdir(), "holds no files: there are no weights of an adapter"),
+        (
+            lambda place: (place.mkdir(), (place / "a.txt").touch()),
+            "holds a.txt: there are no weights",
+        ),
+        (lambda place: place.touch(), "is not a .safetensors file"),
+    ],
+)
+def test_what_is_not_an_adapter_is_described(base, tmp_path, make, said):
+    make(tmp_path / "given")
+    with pytest.raises(BadAdapter) as caught:
+        merge(base, [Adapter(tmp_path / "given", 0.5)], tmp_path / "out", EMBEDDING)
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_file_of_weights_that_are_not_a_lora(base, tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_file({"some.weight": torch.zeros(2)}, path)
+    with pytest.raises(BadAdapter, match="few of its keys are those of a LoRA"):
+        merge(base, [Adapter(path, 0.5)], tmp_path / "out", EMBEDDING)

@@ -78,8 +78,20 @@ def find_form(source: Path) -> Form:
             f"{source} holds its weights only in {', '.join(pickles[:3])}, which is never loaded",
             "Convert it to safetensors where you trust it.",
         )
-    known = ", ".join(form.name for form in FORMS)
-    raise BadAdapter(f"{source} holds no adapter of a known form", f"Known forms: {known}.")
+    if not source.exists():
+        raise BadAdapter(f"there is nothing at {source}", "Check the path of the adapter.")
+    if not any(path.suffix == ".safetensors" for path in files):
+        names = ", ".join(path.name for path in files[:3] if path != source) or "no files"
+        what = f"holds {names}" if source.is_dir() else "is not a .safetensors file"
+        raise BadAdapter(
+            f"{source} {what}: there are no weights of an adapter",
+            f"An adapter is one of: {', '.join(form.name for form in FORMS)}.",
+        )
+    raise BadAdapter(
+        f"{source} holds safetensors, but few of its keys are those of a LoRA",
+        "If it is a model, name its folder; if it is an adapter of another program, save it as a PEFT "
+        "folder or in the format of diffusers or kohya.",
+    )
 
 
 def open_delta(source: Path, family: Family, base: WeightIndex) -> Delta:
