@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Two for each processor, since tests wait for servers and for the disk.
 WORKERS := $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
-.PHONY: demo test lint format lock bench world wheel jobs inspect soak conformance clean
+.PHONY: demo test lint format lock hashes audit bench world wheel jobs inspect soak conformance clean
 .DEFAULT_GOAL := help
 
 help: ## List the goals
@@ -46,6 +46,23 @@ lock: $(STAMP) ## Take the newest versions that pyproject.toml allows; commit co
 	sed -n 1p constraints.txt > constraints.new
 	$(BIN)/python -m pip freeze --exclude-editable >> constraints.new
 	mv constraints.new constraints.txt
+	$(MAKE) hashes
+
+hashes: $(STAMP) ## The same versions with hashes, for the jobs that hold a token
+	for set in 'ci .[ci] hatchling' 'eval .[eval,ci] hatchling' 'release --group release .'; do \
+	  name=$${set%% *}; \
+	  $(BIN)/python -m pip install --quiet --dry-run --ignore-installed --only-binary :all: \
+	    --constraint constraints.txt --report $(VENV)/$$name.json $${set#* } && \
+	  $(BIN)/python .github/requirements/lock.py $(VENV)/$$name.json > .github/requirements/$$name.txt || exit 1; \
+	done
+
+audit: $(STAMP) ## Known vulnerabilities of the pinned versions, asked of PyPI
+	test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && \
+	  $(VENV)/audit/bin/python -m pip install --quiet 'pip-audit>=2.9,<3'; }
+	$(VENV)/audit/bin/pip-audit --no-deps --disable-pip -r constraints.txt
+	for file in .github/requirements/*.txt; do \
+	  $(VENV)/audit/bin/pip-audit --require-hashes --disable-pip -r $$file || exit 1; \
+	done
 
 bench: $(STAMP) ## Measurements, as ratios side by side in one run
 	$(BIN)/python -m benchmarks
@@ -68,8 +85,12 @@ inspect: $(STAMP) ## Run suites under inspect-ai, which wants an older fsspec an
 	$(VENV)/inspect/bin/python -m pip install --quiet --constraint $(VENV)/inspect/constraints.txt 'inspect-ai>=0.3.285,<0.4'
 	OMP_NUM_THREADS=1 $(VENV)/inspect/bin/python -m pytest tests/evaluation/test_inspect_tasks.py
 
-soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing behind; plan large models (slow)
+# Files of strangers that many examples of are tried.
+FUZZED := tests/cards/test_fuzz.py tests/merging/test_fuzz.py tests/registry/test_index_file.py
+
+soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing behind; plan large models; fuzz (slow)
 	$(BIN)/python -m pytest -m slow -x --ignore tests/world --ignore tests/core --ignore tests/automation tests
+	GGEZ_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest $(FUZZED)
 
 conformance: $(STAMP) ## The test suite of huggingface_hub against the embedded hub: passed / reached
 	$(BIN)/python tests/conformance/run.py

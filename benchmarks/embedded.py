@@ -1,5 +1,5 @@
-"""The embedded hub: downloads against `python -m http.server`, a list against a bare route of Starlette,
-a commit of a thousand files against `git commit`.
+"""The embedded hub: downloads against `python -m http.server`, transfers by Xet against those by Git LFS, a
+list against a bare route of Starlette, a commit of a thousand files against `git commit`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, HfApi, constants
 
 from ggez_hub.embedded import HubStore
 
 GIGABYTE = 1 << 30
+TRANSFER = 512 << 20
+TRANSFERS = 3
 REPOS = 1000
 FILES = 1000
 PYTHON = sys.executable
@@ -40,7 +42,7 @@ SERVE = "from ggez_hub.cli.main import main; main()"
 
 
 def main() -> None:
-    """Run the three measurements."""
+    """Run the measurements."""
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "hub"
@@ -49,6 +51,7 @@ def main() -> None:
             large = fill(store, Path(name))
         with served(root) as endpoint:
             download(endpoint, large)
+            transfers(endpoint, token, Path(name))
             listing(endpoint)
             commit(endpoint, token, root, Path(name))
 
@@ -126,6 +129,32 @@ def fetch(endpoint: str, path: str) -> None:
         total += count
     assert total == GIGABYTE
     connection.close()
+
+
+def transfers(endpoint: str, token: str, folder: Path) -> None:
+    """Uploads and downloads of new files by the client, by Xet and by Git LFS."""
+    os.environ["HF_XET_CACHE"] = str(folder / "xet-cache")
+    api = HfApi(endpoint, token=token)
+    api.create_repo("bench/transfers")
+    times: dict[str, list[tuple[float, float]]] = {"Xet": [], "LFS": []}
+    for number in range(TRANSFERS):
+        for way, measured in times.items():
+            constants.HF_HUB_DISABLE_XET = way == "LFS"
+            source, name = folder / "transfer.bin", f"{number}-{way}.bin"
+            source.write_bytes(os.urandom(TRANSFER))
+            start = time.perf_counter()
+            api.upload_file(path_or_fileobj=source, path_in_repo=name, repo_id="bench/transfers")
+            sent = time.perf_counter()
+            copy = Path(api.hf_hub_download("bench/transfers", name, cache_dir=folder / "files"))
+            measured.append((sent - start, time.perf_counter() - sent))
+            assert copy.stat().st_size == TRANSFER
+            shutil.rmtree(folder / "files")
+    for place, action in enumerate(("upload", "download")):
+        xet, lfs = (statistics.median(run[place] for run in times[way]) for way in ("Xet", "LFS"))
+        print(
+            f"{action} of {TRANSFER >> 20} MiB of noise by Xet {xet:.2f} s, by Git LFS {lfs:.2f} s: "
+            f"speed {lfs / xet:.2f} of it (at least 0.5 wanted)"
+        )
 
 
 def listing(endpoint: str) -> None:

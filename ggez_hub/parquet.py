@@ -79,19 +79,43 @@ def read_pieces(
 ) -> Iterator[list[dict[str, Any]]]:
     """The rows of a data set's file, some at a time: memory grows with its row groups, not with it.
 
+    Raises as `read_batches` does.
+    """
+    for batch in read_batches(
+        path, columns, max_rows=max_rows, max_bytes=max_bytes, at_a_time=at_a_time
+    ):
+        yield batch.to_pylist()
+
+
+def read_batches(
+    path: Path,
+    columns: Sequence[str],
+    groups: Sequence[int] | None = None,
+    *,
+    max_rows: int = MAX_ROWS,
+    max_bytes: int = MAX_BYTES,
+    at_a_time: int = BYTES_AT_A_TIME,
+) -> Iterator[pa.RecordBatch]:
+    """The same as batches, of all row groups or of these.
+
     A file may decode to more than `max_bytes` only if it is itself large: EXPANSION times its size.
     Raises as `read_bounded` does.
     """
     import pyarrow as pa
 
     max_bytes = max(max_bytes, EXPANSION * path.stat().st_size)
-    for batch in _batches(path, columns, max_rows, max_bytes, at_a_time):
-        yield batch.to_pylist()
+    for batch in _batches(path, columns, max_rows, max_bytes, at_a_time, groups):
+        yield batch
         pa.default_memory_pool().release_unused()
 
 
 def _batches(
-    path: Path, columns: Sequence[str], max_rows: int, max_bytes: int, at_a_time: int
+    path: Path,
+    columns: Sequence[str],
+    max_rows: int,
+    max_bytes: int,
+    at_a_time: int,
+    groups: Sequence[int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
@@ -103,10 +127,11 @@ def _batches(
         if file.metadata.num_rows > max_rows:
             raise FileTooLarge(f"{path} has more than {max_rows:,} rows")
         # The least that a value takes, before any of them is decoded: lists may be of any length.
-        chunks = _chunks(file, named, range(file.num_row_groups))
+        groups = range(file.num_row_groups) if groups is None else groups
+        chunks = _chunks(file, named, groups)
         _refuse_bytes(path, sum(max(c.num_values, _size(c)) for c in chunks), max_bytes)
         nbytes = 0
-        for group in range(file.num_row_groups):
+        for group in groups:
             most = ROWS_AT_A_TIME
             if packed:
                 # No value is larger than its chunk.

@@ -17,6 +17,7 @@ MAX_MERGED: Final = 100_000
 
 # libyaml is ten times faster, where the wheel has it.
 _SafeLoader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MERGE: Final = "tag:yaml.org,2002:merge"
 _BOOL: Final = "tag:yaml.org,2002:bool"
 _NUMBERS: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 # Only text with one of these can hold an alias or a tag, or nest deeper than its indentation.
@@ -41,7 +42,14 @@ def _number(loader: Any, node: yaml.ScalarNode) -> Any:
 
 
 class _Loader(_SafeLoader):
-    """Refuses a key that is there twice: other readers would see the first one."""
+    """Refuses a key that is there twice, or `<<`: other readers would see another value."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, _ in node.value:
+            if key.tag == _MERGE:
+                raise yaml.constructor.ConstructorError(
+                    None, None, "the key << merges mappings: write them out", key.start_mark
+                )
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()

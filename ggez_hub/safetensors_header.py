@@ -106,12 +106,15 @@ def parse_header(
 ) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     """Tensors and metadata of a header with `data_bytes` behind it; raises as `read_header`."""
     try:
-        header = json.loads(raw)
+        # Of bytes Python would take UTF-16 and UTF-32 too, which no other reader does.
+        header = json.loads(raw.decode("utf-8"))
         metadata = header.pop("__metadata__", {})
         tensors = {name: _tensor_info(where, name, entry) for name, entry in header.items()}
         if not all(isinstance(value, str) for value in metadata.values()):
             raise ValueError("the metadata are not a mapping of strings")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (
+        ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError,
+    ) as error:  # fmt: skip
         raise BadWeights(f"{where} has no valid safetensors header: {error}") from error
     _check_layout(where, tensors, data_bytes)
     return tensors, metadata

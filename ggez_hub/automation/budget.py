@@ -37,8 +37,9 @@ class Budget(FrozenModel, strict=False):
     image        in which jobs run: Python and git
     machines     family -> the machine on which it is measured
     results      the data set to which jobs deliver
-    runner_gb    the largest base that a runner of GitHub takes; what is larger goes to HF Jobs
-    largest_gb   the largest base that is measured at all
+    runner_gb    the largest base, with its adapter, that a runner of GitHub takes; what is larger
+                 goes to HF Jobs
+    largest_gb   the largest base, and the largest adapter, that is measured at all
     merged_gb    merged weights are published below it, or on request; else the adapter form
     speeds       machine -> family -> how fast it measures; of others hours are not known
     """
@@ -61,9 +62,9 @@ class Budget(FrozenModel, strict=False):
         """How fast a machine measures models of a family; None where nothing is known."""
         return self.speeds.get(machine, {}).get(family)
 
-    def on_runner(self, base_bytes: int) -> bool:
-        """Whether a model with a base of so many bytes is measured and merged on a runner."""
-        return base_bytes <= self.runner_gb * GIGABYTE
+    def on_runner(self, nbytes: int) -> bool:
+        """Whether a base and its adapter of so many bytes are measured and merged on a runner."""
+        return nbytes <= self.runner_gb * GIGABYTE
 
 
 def read_budget(repository: Path) -> Budget:

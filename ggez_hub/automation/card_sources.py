@@ -46,6 +46,11 @@ def base_of(card: AdapterCard, hub: Hub) -> VettedRepo:
     return VettedRepo(at, vet_base(at, card, hub))
 
 
+def weight_bytes(card: AdapterCard, hub: Hub) -> int:
+    """The bytes of base and adapter, which may be as large as a base; raises as `base_of`."""
+    return base_of(card, hub).nbytes + adapter_of(card, hub).nbytes
+
+
 def adapter_of(card: AdapterCard, hub: Hub) -> VettedRepo:
     """The adapter of a card; raises as `base_of`."""
     location = location_of(card)

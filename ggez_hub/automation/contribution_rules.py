@@ -80,12 +80,12 @@ def _escaped(text: str) -> str:
 
 
 CARD = re.compile(
-    r"^cards/(?P<region>[a-z0-9-]{2,40})/(?P<family>[a-z]+)/(?P<name>[a-z0-9][a-z0-9._-]{0,94})\.md$"
+    r"^cards/(?P<region>[a-z0-9-]{2,40})/(?P<family>[a-z]+)/(?P<name>[a-z0-9][a-z0-9._-]{0,94})\.md\Z"
 )
 # Those directly in recipes/ are the registry's own: how it measures and gates.
-RECIPE = re.compile(r"^recipes/(?!demo/|papers/)(?:[a-z0-9][a-z0-9._-]*/)+[a-z0-9._-]+\.ya?ml$")
+RECIPE = re.compile(r"^recipes/(?!demo/|papers/)(?:[a-z0-9][a-z0-9._-]*/)+[a-z0-9._-]+\.ya?ml\Z")
 MAX_FILES = 20
-AT_LINE = re.compile(r"^\s*line (\d+): (.*)$")
+AT_LINE = re.compile(r"^\s*line (\d+): (.*)\Z")
 
 
 @dataclass(frozen=True)
@@ -227,8 +227,17 @@ def needs_a_person(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> 
         yield f"is the first adapter of {block.region} in the family {block.family}"
     if _recommended(card.document) and not (card.before and _recommended(card.before)):
         yield f"is to be what a pull of {block.region} takes: `recommended`"
-    if card.before is not None and owner(card.before) != owner(card.document):
+    if card.before is None:
+        return
+    if _recommended(card.before) and not _recommended(card.document):
+        yield f"is not to be what a pull of {block.region} takes any more: `recommended`"
+    if owner(card.before) != owner(card.document):
         yield f"changes the owner from {owner(card.before)} to {owner(card.document)}"
+    if (status := card.before.card.status) != block.status:
+        yield (
+            f"changes the status from {status.state} to {block.status.state}, which the owner or a "
+            "code owner of the region decides"
+        )
 
 
 def owner(document: CardDocument) -> str:

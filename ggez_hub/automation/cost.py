@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ggez_hub.automation.budget import GIGABYTE, Budget
 from ggez_hub.automation.card_sources import VettedRepo, adapter_of, base_of
@@ -26,6 +26,9 @@ from ggez_hub.hub.jobs import Spent, prices, spent
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.task_data import TaskData
+
+if TYPE_CHECKING:
+    from huggingface_hub import JobInfo
 
 Where = Literal["runner", "hf-jobs"]
 RUNNER = "ubuntu-latest"
@@ -84,31 +87,42 @@ def costs_of(cards: Sequence[ProposedCard], hub: Hub, budget: Budget) -> Costs:
     return Costs(tuple(found), bill)
 
 
+def bill_before(job: JobInfo, hub: Hub, budget: Budget) -> Spent:
+    """What this month's jobs that were made before a job cost: what they have left is the job's.
+
+    Of jobs that were started at the same moment each counts those before it, so that they cannot
+    all take the same money.
+    """
+    today = datetime.datetime.now(datetime.UTC).date()
+    return spent(hub, budget.namespace, prices(hub), today, budget.hours, before=job)
+
+
 def cost(
     path: str, card: AdapterCard, hub: Hub, budget: Budget, priced: Mapping[str, float] | None
 ) -> Cost:
     """What measuring and publishing a card costs.
 
-    Raises GateFailed for a base that is never measured, NotFit, GgezError without tasks, and what the
+    Raises GateFailed for a base or an adapter that is never measured, NotFit, GgezError without tasks, and what the
     hub raises.
     """
     suite, tasks = suite_of(card)
     base, data = base_of(card, hub), TaskData(hub)
     base_bytes, adapter_bytes = base.nbytes, adapter_of(card, hub).nbytes
     data_bytes = data.nbytes(tasks) + judge_bytes(suite, hub)
-    if base_bytes > budget.largest_gb * GIGABYTE:
-        raise GateFailed(
-            f"{path}: a base of {base_bytes / GIGABYTE:,.1f} GB is larger than what is measured here "
-            f"({budget.largest_gb:g} GB)",
-            "Raise largest_gb in .github/budget.yaml, and name a machine that takes it.",
-        )
+    for what, nbytes in (("a base", base_bytes), ("an adapter", adapter_bytes)):
+        if nbytes > budget.largest_gb * GIGABYTE:
+            raise GateFailed(
+                f"{path}: {what} of {nbytes / GIGABYTE:,.1f} GB is larger than what is measured here "
+                f"({budget.largest_gb:g} GB)",
+                "Raise largest_gb in .github/budget.yaml, and name a machine that takes it.",
+            )
     fetch = base_bytes + adapter_bytes + data_bytes
     asked = task_costs(suite, tasks, data, methods_of(suite, get_family(card.family)))
     betas = len(betas_of(suite, card))
     answers = count_answers(asked, betas)
     if answers is not None:
         answers += betas * count_safety(card, hub)
-    here = budget.on_runner(base_bytes)
+    here = budget.on_runner(base_bytes + adapter_bytes)
     machine = RUNNER if here else budget.machines.get(card.family, "unknown")
     usd: float | None = 0.0
     if not here:

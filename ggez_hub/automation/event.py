@@ -74,7 +74,7 @@ def read_event(kind: type[E], path: Path | None = None) -> E:
         raise GgezError(f"{place} is not JSON: {error}") from error
 
 
-COMMAND = re.compile(r"^/ggez evaluate(?:\s+(?P<sha>[0-9a-f]{7,40}))?\s*$")
+COMMAND = re.compile(r"^/ggez evaluate(?:\s+(?P<sha>[0-9a-f]{7,40}))?\s*\Z")
 # The workflows whose newest runs must have succeeded for the commit, by their files.
 NEEDED = {".github/workflows/ci.yml": "CI", ".github/workflows/contribution.yml": "Contribution"}
 

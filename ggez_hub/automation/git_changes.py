@@ -18,12 +18,13 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from ggez_hub.cards import BadCard, CardDocument, read_card
+from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.regions.kof import SHIPPED_RELEASE, releases
 from ggez_hub.regions.kof_import import import_release
 
-# Bytes. A card with a curve has tens of kilobytes.
-MAX_FILE = 4_000_000
+# Of a card or a recipe.
+MAX_FILE = MAX_CARD_BYTES
 REFERENCE = "refs/ggez/default"
 REGULAR = stat.S_IFREG | 0o644
 

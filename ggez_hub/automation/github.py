@@ -12,6 +12,7 @@ from ggez_hub.automation.submissions import BadSubmissions, Submission, recorded
 from ggez_hub.errors import GgezError, MissingExtra
 
 if TYPE_CHECKING:
+    from github.IssueComment import IssueComment
     from github.Repository import Repository
 
 
@@ -88,6 +89,7 @@ def _text_on(repository: Repository, wanted: Proposal) -> str | None:
 
 BOT = "github-actions[bot]"
 OF_PULLS = "pull_request"
+UNPROCESSABLE = 422  # what is in a request, not the request itself
 MAY_DECIDE = frozenset({"admin", "maintain", "write"})
 PUBLIC_API = "https://api.github.com"
 # Seconds that GitHub asks clients of its public API to leave between requests, and between writes.
@@ -167,7 +169,8 @@ class GitHub:
         """
         last: dict[str, tuple[str, str]] = {}
         for review in self._repository.get_pull(number).get_reviews():
-            if review.state in {"APPROVED", "CHANGES_REQUESTED", "DISMISSED"}:
+            # Of an account that is gone nobody is named.
+            if review.user and review.state in {"APPROVED", "CHANGES_REQUESTED", "DISMISSED"}:
                 last[review.user.login] = (review.state, review.commit_id)
         deciding = {who: word for who, word in last.items() if self.may_decide(who)}
         if any(state == "CHANGES_REQUESTED" for state, _ in deciding.values()):
@@ -205,8 +208,18 @@ class GitHub:
             )
 
     def propose(self, wanted: Proposal) -> tuple[State, str]:
-        """Open or update a pull request of the registry's own; returns what was done, and its page."""
-        return propose(self._repository, wanted)
+        """Open or update a pull request of the registry's own; returns what was done, and its page.
+
+        Raises GgezError where GitHub refuses what it holds.
+        """
+        from github import GithubException
+
+        try:
+            return propose(self._repository, wanted)
+        except GithubException as error:
+            if error.status != UNPROCESSABLE:
+                raise
+            raise GgezError(f"GitHub does not take {wanted.path}: {error.message}") from error
 
     def submissions(self, topic: str) -> dict[int, tuple[Submission, ...]]:
         """The measurements that the bot's comments on `topic` record, by pull request.
@@ -215,7 +228,7 @@ class GitHub:
         """
         mark, found = _mark(topic), {}
         for comment in self._repository.get_issues_comments():
-            if comment.user.login == BOT and comment.body.startswith(mark):
+            if _is_bots(comment, mark):
                 number = int(comment.issue_url.rpartition("/")[2])
                 with suppress(BadSubmissions):
                     found[number] = recorded(comment.body)
@@ -227,11 +240,16 @@ class GitHub:
         pull = self._repository.get_pull(number)
         for comment in pull.get_issue_comments():
             # Anybody can write the mark; only the bot's own comment is edited.
-            if comment.user.login == BOT and comment.body.startswith(mark):
+            if _is_bots(comment, mark):
                 if comment.body != f"{mark}\n{text}":
                     comment.edit(f"{mark}\n{text}")
                 return
         pull.create_issue_comment(f"{mark}\n{text}")
+
+
+def _is_bots(comment: IssueComment, mark: str) -> bool:
+    """Whether the bot wrote a comment that begins with a mark; of a deleted account is no name."""
+    return bool(comment.user) and comment.user.login == BOT and comment.body.startswith(mark)
 
 
 def _mark(topic: str) -> str:

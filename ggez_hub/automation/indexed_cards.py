@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.automation.remote_evaluation import evidence_at
-from ggez_hub.cards import AdapterCard, CardDocument, read_card
+from ggez_hub.cards import AdapterCard, BadCard, CardDocument, read_card
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.commits import head_of
 from ggez_hub.registry.constants import INDEX_REPO
@@ -48,7 +49,12 @@ def indexed_cards(hub: Hub) -> dict[str, IndexedCard]:
     if not files:
         return {}
     folder = hub.fetch(INDEX_REPO, at.revision, files, "dataset")
-    return {file.path: IndexedCard(read_card(folder / file.path), at) for file in files}
+    found = {}
+    for file in files:
+        # One that cannot be read is measured anew, and stops none of the others.
+        with suppress(BadCard):
+            found[file.path] = IndexedCard(read_card(folder / file.path), at)
+    return found
 
 
 def with_measurement(accepted: CardDocument, indexed: CardDocument) -> CardDocument | None:

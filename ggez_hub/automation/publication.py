@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
-from huggingface_hub.errors import HfHubHTTPError
 
 from ggez_hub.automation.budget import GIGABYTE, Budget
-from ggez_hub.automation.card_sources import base_of, location_of
+from ggez_hub.automation.card_sources import location_of, weight_bytes
 from ggez_hub.automation.contribution_rules import ProposedCard
 from ggez_hub.automation.evaluation import CARD, Evaluated, evaluate, judge
 from ggez_hub.automation.git_changes import changed_since, import_committed
@@ -120,31 +119,32 @@ class Publisher:
 
     def _outcome(self, path: str, document: CardDocument, indexed: IndexedCard | None) -> Outcome:
         card, repo = document.card, location_of(document.card).repo
-        if indexed is None and not self.hub.exists(repo):
-            # As the adapters of the demo world on the Hugging Face Hub.
-            return Outcome(None, f"left out: {repo} is not on {self.hub.endpoint}")
-        if card.status.state != "active" or not card.pinned:
-            return Outcome(document, "not measured: not active, or not pinned yet")
         proposed = ProposedCard(path, document, None)
         out = self.work / EVIDENCE / proposed.name
         known = with_measurement(document, indexed.document) if indexed is not None else None
         try:
+            if indexed is None and not self.hub.exists(repo):
+                # As the adapters of the demo world on the Hugging Face Hub.
+                return Outcome(None, f"left out: {repo} is not on {self.hub.endpoint}")
+            if card.status.state != "active" or not card.pinned:
+                return Outcome(document, "not measured: not active, or not pinned yet")
             if indexed is not None and known is not None:
                 return self._known(replace(proposed, document=known), indexed, out)
             return self._judged(self._measured(proposed, out), out)
-        except (GgezError, HfHubHTTPError) as problem:
+        # The repository, its files and what a model does are a stranger's: anything may be raised.
+        except Exception as problem:
             # A measurement in the index is not lost because something cannot be read now.
             return Outcome(known or document, f"not measured: {_first_line(problem)}")
 
     def _measured(self, proposed: ProposedCard, out: Path) -> Evaluated:
         """A card measured here, or on HF Jobs where its base is too large for a runner."""
-        nbytes = base_of(proposed.document.card, self.hub).nbytes
+        nbytes = weight_bytes(proposed.document.card, self.hub)
         if self.budget.on_runner(nbytes):
             keep = None if self.keep is None else self.keep / proposed.name.replace("/", "-")
             return evaluate(proposed, self.hub, out, evaluator=self.evaluator, keep=keep)
         if not fetch_delivery(proposed.document, self.hub, self.budget.results, out):
             raise GgezError(
-                f"its base has {nbytes / GIGABYTE:,.1f} GB, and no evaluation of this card was "
+                f"it takes {nbytes / GIGABYTE:,.1f} GB, and no evaluation of this card was "
                 "delivered: `/ggez evaluate` under its pull request measures it on HF Jobs"
             )
         return judge(proposed, recomputed(proposed.document, out, self.repository), out)
@@ -215,14 +215,14 @@ class Publisher:
             return Standing(path, outcome.standing, reason=outcome.standing)
         try:
             done = pusher.push(path, outcome.document.card)
-        except (GgezError, HfHubHTTPError) as problem:
+        except Exception as problem:
             return Standing(path, outcome.standing, reason=_first_line(problem))
         return Standing(path, outcome.standing, done.place, done.form, done.reason)
 
 
 def _first_line(problem: Exception) -> str:
     said = problem.message if isinstance(problem, GgezError) else str(problem)
-    return said.strip().partition("\n")[0]
+    return said.strip().partition("\n")[0] or type(problem).__name__
 
 
 def recipe_of(found: Evaluated, hub: Hub) -> str:

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub.errors import HfHubHTTPError
+
 from ggez_hub.automation.contribution_rules import CARD, as_code
 from ggez_hub.automation.git_changes import MAX_FILE, accepted_cards
 from ggez_hub.automation.github import Proposal
 from ggez_hub.automation.indexed_cards import indexed_cards, with_measurement
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record, parse_card
 from ggez_hub.cards.document import CardText
+from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.hub.commits import head_of
 from ggez_hub.hub.pull_requests import OpenPullRequest, open_pull_requests
@@ -105,32 +108,37 @@ class Adopted:
 
 
 def to_adopt(repository: Path, hub: Hub) -> Iterator[Adopted]:
-    """The open pull requests at the index that are not in the registry yet."""
+    """The open pull requests at the index that are not in the registry yet.
+
+    One that cannot be read is left with the reason, and stops none of the others.
+    """
     main = head_of(hub, INDEX_REPO, "dataset")
     for there in open_pull_requests(hub, INDEX_REPO, "dataset"):
-        at = hub.at_commit(INDEX_REPO, there.reference, "dataset")
-        cards = _new_cards(at, main)
-        if len(cards) != 1:
-            reason = f"changes {counted(len(cards), 'card')}: a person looks at it"
-            yield Adopted(there, None, reason)
-            continue
-        (card,) = cards
-        text = hub.read_text(INDEX_REPO, at.revision, card.path, "dataset")
-        accepted = repository / card.path
-        if accepted.is_file() and accepted.read_text(encoding="utf-8") == text:
-            yield Adopted(there, None, "is accepted already")
-            continue
-        name = card.path.removeprefix("cards/").removesuffix(".md")
-        yield Adopted(
-            there,
-            Proposal(
-                branch=f"hub/{there.number}",
-                path=card.path,
-                text=text,
-                title=f"Add {name} (proposal {there.number} on the hub)",
-                body=BODY.format(url=there.url, author=as_code(there.author)),
-            ),
-        )
+        try:
+            yield _adopted(there, repository, hub, main)
+        except (GgezError, HfHubHTTPError) as problem:
+            yield Adopted(there, None, f"cannot be read: {as_code(str(problem))}")
+
+
+def _adopted(there: OpenPullRequest, repository: Path, hub: Hub, main: RepoAtCommit) -> Adopted:
+    at = hub.at_commit(INDEX_REPO, there.reference, "dataset")
+    cards = _new_cards(at, main)
+    if len(cards) != 1:
+        return Adopted(there, None, f"changes {counted(len(cards), 'card')}: a person looks at it")
+    (card,) = cards
+    text = hub.read_text(INDEX_REPO, at.revision, card.path, "dataset")
+    accepted = repository / card.path
+    if accepted.is_file() and accepted.read_text(encoding="utf-8") == text:
+        return Adopted(there, None, "is accepted already")
+    name = card.path.removeprefix("cards/").removesuffix(".md")
+    proposal = Proposal(
+        branch=f"hub/{there.number}",
+        path=card.path,
+        text=text,
+        title=f"Add {name} (proposal {there.number} on the hub)",
+        body=BODY.format(url=there.url, author=as_code(there.author)),
+    )
+    return Adopted(there, proposal)
 
 
 def _new_cards(at: RepoAtCommit, main: RepoAtCommit) -> list[HubFile]:

@@ -133,7 +133,8 @@ set -euo pipefail
 git clone --quiet "$GGEZ_SOURCE" registry
 cd registry
 git checkout --quiet --detach "$GGEZ_PROGRAM"
-python -m pip install --quiet --constraint constraints.txt '.[eval]'
+python -m pip install --quiet --require-hashes -r .github/requirements/eval.txt
+python -m pip install --quiet --no-deps --no-build-isolation .
 status=0
 ggez-hub ci evaluate --number "$GGEZ_NUMBER" --base "$GGEZ_BASE" --head "$GGEZ_HEAD" \\
   --deliver "$GGEZ_RESULTS" -o evaluation --keep kept || status=$?

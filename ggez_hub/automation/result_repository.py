@@ -59,6 +59,7 @@ class Pusher:
         planned = plan(self._request(card, "merged"), self.hub)
         base = planned.resolution.base
         nbytes = base.nbytes if base is not None else 0
+        fetched = sum(pinned.nbytes for pinned in planned.resolution.inputs)
         if path not in self.on_request and not may_be_merged(card, nbytes, self.budget):
             reason = f"merged weights of {nbytes / GIGABYTE:,.1f} GB are published on request"
             return self._adapter(path, card, reason)
@@ -66,7 +67,7 @@ class Pusher:
             require_passing_on("merged", planned.obligations)
         except MayNotPush as problem:
             return self._adapter(path, card, problem.message)
-        if not (self.large or self.budget.on_runner(nbytes)):
+        if not (self.large or self.budget.on_runner(fetched)):
             return Pushed(
                 None,
                 "merged",
@@ -100,7 +101,8 @@ class Pusher:
 
     def _send(self, path: str, card: AdapterCard, planned: PullPlan, suffix: str) -> Pushed:
         owner = INDEX_REPO.partition("/")[0]
-        repo = f"{owner}/{Path(path).stem}-{card.region}-{suffix}"
+        # Cards of two families may have one name.
+        repo = f"{owner}/{Path(path).stem}-{card.region}-{card.family}-{suffix}"
         there = find_published(planned.resolution, self.hub, {owner})
         if there is not None and there.repo == repo:
             return Pushed(f"{repo}@{there.revision}", suffix, "")

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
-# A README is text for people; one of megabytes is a mistake or an attack on the parser.
-MAX_CARD_BYTES = 4_000_000
+# A README is text for people; one of megabytes is a mistake or an attack on the parser, which takes
+# three seconds for one. A card with a curve of 21 betas has a tenth of it.
+MAX_CARD_BYTES = 1_000_000
 
 
 def license_of(front_matter: Mapping[str, Any]) -> str:

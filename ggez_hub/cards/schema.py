@@ -17,6 +17,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from ggez_hub.cards.curve import Curve, CurveRow, MeasuredCurve, ParityRecord
 from ggez_hub.cards.expected import Expected
 from ggez_hub.cards.measurements import Baselines, ClosedPart, JointCurve, SeedRun
+from ggez_hub.cards.people import PeopleRow
 from ggez_hub.cards.values import (
     UNKNOWN,
     Account,
@@ -194,6 +195,7 @@ class AdapterCard(FrozenModel):
     baselines: Baselines | None = None
     closed: ClosedPart | None = None
     seeds: list[SeedRun] = Field([], max_length=64)
+    people: list[PeopleRow] = Field([], max_length=256)
     status: Status
     published_by: Account
     registered_by: Account
@@ -267,6 +269,13 @@ class AdapterCard(FrozenModel):
                 )
             taken.add(run.seed)
         return seeds
+
+    @field_validator("people")
+    @classmethod
+    def _of_people(cls, rows: list[PeopleRow]) -> list[PeopleRow]:
+        if any(row.judge != "people" for row in rows):
+            raise ValueError("what scripts judged (`judge: simulated`) does not belong on a card")
+        return rows
 
 
 def is_adapter(measured: Mapping[str, str], files: dict[str, FileRecord] | Unknown) -> bool:

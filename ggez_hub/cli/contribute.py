@@ -278,7 +278,7 @@ def publish_command(
         what = "unchanged" if not done.changed else f"sent {', '.join(done.changed)}"
         out.line(f"{done.repo} @ {done.revision[:12]} is {done.tag}: {what}")
         if has_index:
-            out.line(f"Register it: {command_line('contribute', {'': done.repo})}")
+            out.line(f"Register it: {command_line('contribute', {'': done.repo, '--repo': None})}")
     out.document(
         {
             "repo": done.repo,

@@ -134,7 +134,7 @@ def export_command(
 
         posed = None
         if questions:
-            from ggez_hub.cli.measurement import origin_tasks
+            from ggez_hub.registry.task_data import origin_tasks
 
             with connect(hub, quiet=out.quiet) as server:
                 posed = origin_tasks(evidence, server)

@@ -75,6 +75,9 @@ SECTIONS = {
             "exchange",
             "Runs of SEA-HELM as a results folder, for `card measure`, `verify` and `report`.",
         ),
+        "humans": CommandEntry(
+            "humans", "Studies: people judge what models answer or draw, and scores follow."
+        ),
         "reproduce": CommandEntry("reproduce", "Recheck the arithmetic of the paper's tables."),
     },
     "Serve and maintain": {

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from ggez_hub.cli.merge_inputs import read_parts
 from ggez_hub.cli.models import (
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.results.header import AdapterRecord, Origin, SweptParts
     from ggez_hub.evaluation.sweep.recipe import SweepRecipe, TrainedOn
     from ggez_hub.evaluation.sweep.run import JointFineTune
-    from ggez_hub.registry.task_data import AnyTask
 
 
 @dataclass(frozen=True)
@@ -224,8 +223,9 @@ def open_origin(
     from ggez_hub.evaluation.models.judge_model import with_judge
     from ggez_hub.evaluation.results.header import AtAddress
     from ggez_hub.parity.betas import read_key
+    from ggez_hub.registry.task_data import origin_of, origin_tasks
 
-    origin, results = _origin_of(evidence), evidence.place
+    origin, results = origin_of(evidence), evidence.place
     for place in (origin.model, origin.judge):
         if isinstance(place, AtAddress) and place.address not in endpoints:
             raise UsageProblem(
@@ -245,28 +245,3 @@ def open_origin(
     )
     tasks = origin_tasks(evidence, hub)
     return OpenedOrigin(models, with_judge(tasks, judge, models[0].methods))
-
-
-def origin_tasks(evidence: Evidence, hub: Hub) -> tuple[PreparedTask, ...]:
-    """The tasks of results with their questions; raises as `open_origin`."""
-    from ggez_hub.registry.task_data import TaskData
-
-    origin, results = _origin_of(evidence), evidence.place
-    data, pictures = (
-        Path(folder.named(results)) if folder else None for folder in (origin.data, origin.pictures)
-    )
-    source = TaskData(
-        hub, data, pictures, origin.methods, single=True, commits=dict(origin.commits)
-    )
-    tasks = cast("list[AnyTask]", origin.definitions())
-    return tuple(source.prepare(tasks, find_region(evidence.header.region))[0])
-
-
-def _origin_of(evidence: Evidence) -> Origin:
-    """The origin that results record; raises UsageProblem where they record none."""
-    if evidence.header.origin is None:
-        raise UsageProblem(
-            f"{evidence.place} does not record where its answers came from",
-            "Give a sweep's recipe (verify DIR --rerun 20 --recipe FILE), or measure it again.",
-        )
-    return evidence.header.origin

@@ -203,12 +203,11 @@ class ModelProvider:
 
         Of a model whose weights are not known, those of this run only.
         """
-        from ggez_hub.digests import digest_json
-        from ggez_hub.evaluation.answers.cache import AnswerCache, answers_of
-        from ggez_hub.evaluation.models.backend import engine
+        from ggez_hub.evaluation.answers.cache import AnswerCache
+        from ggez_hub.evaluation.models.backend import kept_answers
 
         if not self.cached:
             return AnswerCache()
         if not model.shared:
             return AnswerCache(work / f"{model.digest}.sqlite")
-        return answers_of(digest_json({"model": model.digest, "engine": engine()}))
+        return kept_answers(model)

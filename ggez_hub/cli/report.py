@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--recipe", type=FILE, help="Limits of the gates, as in `ci gate`.")
 @click.option("--tasks", "task_folder", type=FOLDER, help="The task files.")
 @click.option("--data", type=FOLDER, help="With --tasks: their data, for pictures.")
+@click.option("--people", type=FOLDER, help="A scored study: what people said, on the page too.")
 @click.option(
     "--questions",
     is_flag=True,
@@ -38,6 +39,7 @@ def report_command(
     recipe: Path | None,
     task_folder: Path | None,
     data: Path | None,
+    people: Path | None,
     questions: bool,
     hub: str,
     out: Output,
@@ -47,12 +49,12 @@ def report_command(
     It opens without a network. Everything on it is recomputed from the predictions of a results folder or an adapter's folder;
     of a pulled folder those of its adapter, from the hub.
     """
-    from ggez_hub.cli.measurement import origin_tasks
     from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
     from ggez_hub.evaluation.gates.outcome import read_limits
     from ggez_hub.evaluation.report.contents import contents, page
     from ggez_hub.evaluation.report.examples import prepared_tasks, task_files
     from ggez_hub.evaluation.results.evidence import open_evidence
+    from ggez_hub.registry.task_data import origin_tasks
 
     if data is not None and task_folder is None:
         raise UsageProblem("--data needs --tasks, which define how it is read")
@@ -67,7 +69,7 @@ def report_command(
     if questions:
         with connect(hub, quiet=out.quiet) as server:
             material = prepared_tasks(origin_tasks(evidence, server))
-    text = page(contents(evidence, limits, material))
+    text = page(contents(evidence, limits, material, people))
     write_file(target, text)
     out.line(f"{target}: {size_text(len(text.encode()))}, opens without a network")
     out.document({"page": str(target), "bytes": len(text.encode())})

@@ -100,6 +100,11 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         is_flag=True,
         help="Take a base that fits by shape only; the result is marked.",
     )
+    @click.option(
+        "--accept-changed",
+        is_flag=True,
+        help="Take other weights than at the first use, of an adapter whose card records no sha256.",
+    )
     @click.option("--fallback", type=click.Choice(["near", "wide"]), default="near")
     @click.option(
         "--trust",
@@ -130,6 +135,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
                 "adapters",
                 "allow_overlap",
                 "allow_shape_match",
+                "accept_changed",
             )
         }
         if given["region"] is None:

@@ -10,6 +10,7 @@ import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FILE
+from ggez_hub.cli.people import print_study
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.command_line import command_line
 from ggez_hub.errors import GgezError, UsageProblem
@@ -72,9 +73,11 @@ def verify_command(
 
     A pulled folder (ggez.lock), or the model in it: every byte of every output is read. A results folder (results.json)
     or an adapter's folder with its card and evidence: every score, interval, GRP and beta is
-    recomputed from the predictions, without a model. With --rerun the model answers some of them again:
+    recomputed from the predictions, without a model. A study (scores.json): every score of people, from its ratings.
+    With --rerun the model answers some of them again:
     the one that the results name, or that of a recipe.
     """
+    from ggez_hub.evaluation.people.scores import SCORES
     from ggez_hub.evaluation.results.evidence import CARD, RESULTS
 
     if count is None and (recipe is not None or key_variable is not None or endpoints):
@@ -86,6 +89,9 @@ def verify_command(
         print_scores(place, out, again=again, closed=closed)
         return
     names = (RESULTS, CARD)
+    if place.is_dir() and (place / SCORES).is_file() and not (place / RESULTS).is_file():
+        print_study(place, out)
+        return
     locks = locks_in(place)
     if not locks and (not place.is_dir() or any((place / name).is_file() for name in names)):
         print_scores(place, out, closed=closed)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ggez_hub import images
 from ggez_hub.data.examples import Unreadable, picture_path
 from ggez_hub.data.held_out.portraits import Portrait
 from ggez_hub.extras import require
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
     from ggez_hub.data.rows import Row
 
-# Formats whose decoders are common and well tested.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-MAX_PIXELS = 120_000_000
 MAX_BYTES = 256 << 20
 # A JPEG is decoded at a fraction of its size, but not below this.
 DRAFT = (256, 256)
@@ -69,7 +65,7 @@ def picture_bytes(cell: Any, folder: Path | None) -> bytes:
         if not path.is_file():
             raise BadPicture("the file is missing")
         if path.stat().st_size > MAX_BYTES:
-            raise BadPicture("it is too large")
+            raise BadPicture(images.TOO_LARGE)
         return path.read_bytes()
     except (OSError, ValueError, RuntimeError):
         # A name may be too long, hold a null byte, or be a link to itself.
@@ -79,23 +75,10 @@ def picture_bytes(cell: Any, folder: Path | None) -> bytes:
 def decode(content: bytes, *, draft: bool = False) -> Image:
     """The decoded picture, upright; with `draft` perhaps smaller. Raises BadPicture."""
     require("data", "PIL")
-    from PIL import Image, ImageOps
-
     try:
-        with warnings.catch_warnings():
-            # Sizes are checked here; other warnings are of damaged metadata.
-            warnings.simplefilter("ignore")
-            picture = Image.open(io.BytesIO(content), formats=FORMATS)
-            if picture.width * picture.height > MAX_PIXELS:
-                raise BadPicture("it is too large")
-            if draft:
-                picture.draft("RGB", DRAFT)
-            picture.load()
-            return _eight_bits(ImageOps.exif_transpose(picture))
-    except Image.DecompressionBombError as error:
-        raise BadPicture("it is too large") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise BadPicture("it is damaged") from error
+        return _eight_bits(images.upright(content, DRAFT if draft else None))
+    except images.BadPicture as error:
+        raise BadPicture(error.reason) from error
 
 
 def _eight_bits(picture: Image) -> Image:
@@ -107,7 +90,7 @@ def _eight_bits(picture: Image) -> Image:
         return picture
     from PIL import Image
 
-    values = np.asarray(picture, dtype=np.float64)
+    values = np.asarray(picture, dtype=np.float32)
     low, high = (0.0, 65535.0) if picture.mode.startswith("I;16") else (values.min(), values.max())
     scaled = (values - low) * (255 / max(high - low, 1e-12))
     return Image.fromarray(np.nan_to_num(scaled).clip(0, 255).astype(np.uint8))

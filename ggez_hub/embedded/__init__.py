@@ -17,14 +17,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ggez_hub.embedded.app_server import AppServer, is_loopback
     from ggez_hub.embedded.errors import HubError
     from ggez_hub.embedded.http.app import create_app
     from ggez_hub.embedded.http.body import Limits
-    from ggez_hub.embedded.server import is_loopback, serve
+    from ggez_hub.embedded.server import serve
     from ggez_hub.embedded.sessions import SessionError, session, session_token
     from ggez_hub.embedded.store import HubStore
 
 __all__ = [
+    "AppServer",
     "HubError",
     "HubStore",
     "Limits",
@@ -37,10 +39,11 @@ __all__ = [
 ]
 
 _MODULES = {
+    "app_server": {"AppServer", "is_loopback"},
     "errors": {"HubError"},
     "http.app": {"create_app"},
     "http.body": {"Limits"},
-    "server": {"is_loopback", "serve"},
+    "server": {"serve"},
     "sessions": {"SessionError", "session", "session_token"},
     "store": {"HubStore"},
 }

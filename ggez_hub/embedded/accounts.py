@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import sqlite3
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from ggez_hub.atomic_files import write_file
-from ggez_hub.embedded.access_control import ROLES, SCOPES, Organization, Principal
+from ggez_hub.embedded.access_control import ROLES, SCOPES, Organization, Principal, Scope
 from ggez_hub.embedded.database import Database, from_row
 from ggez_hub.embedded.errors import AuthenticationError, InvalidRequestError
 from ggez_hub.embedded.names import check_namespace
@@ -136,6 +137,14 @@ class Accounts:
         )
         if row is None:
             raise AuthenticationError("Invalid credentials in Authorization header")
+        return self._principal(row, row["scope"])
+
+    def by_key(self, key: int, scope: Scope) -> Principal | None:
+        """The account of that key as a caller with a scope, or None."""
+        row = self._database.row("SELECT * FROM accounts WHERE key = ?", key)
+        return self._principal(row, scope) if row else None
+
+    def _principal(self, row: sqlite3.Row, scope: Scope) -> Principal:
         orgs = self._database.rows(
             "SELECT name, fullname, coalesce(role, 'admin') AS role FROM accounts "
             "LEFT JOIN members ON org = key AND user = ? "
@@ -147,7 +156,7 @@ class Accounts:
             row["key"],
             row["name"],
             row["fullname"],
-            row["scope"],
+            scope,
             bool(row["admin"]),
             tuple(from_row(Organization, org) for org in orgs),
         )

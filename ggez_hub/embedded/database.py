@@ -1,6 +1,7 @@
 """The SQLite file of a store: accounts, repos, discussions, and which repo may serve which LFS object.
 
-Files and history are in git; nothing here is needed to read them.
+Files and history are in git; nothing here is needed to read them, but what a large file that came by Xet
+is made of.
 """
 
 from __future__ import annotations
@@ -126,8 +127,35 @@ CREATE TABLE tags (
 CREATE INDEX tags_by_repo ON tags (repo);
 """
 
+# Xet: the xorbs and which repo may refer to which; large files that are made of them, and the chunks by
+# which others find them.
+_V3: Final = """
+CREATE TABLE xorbs (hash TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE repo_xorbs (
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE,
+    xorb TEXT NOT NULL REFERENCES xorbs,
+    PRIMARY KEY (repo, xorb)
+) WITHOUT ROWID;
+CREATE INDEX repo_xorbs_by_xorb ON repo_xorbs (xorb);
+CREATE TABLE xet_files (oid TEXT PRIMARY KEY, hash TEXT NOT NULL, content BLOB NOT NULL);
+CREATE INDEX xet_files_by_hash ON xet_files (hash);
+CREATE TABLE xet_terms (
+    oid TEXT NOT NULL REFERENCES xet_files ON DELETE CASCADE,
+    xorb TEXT NOT NULL REFERENCES xorbs,
+    PRIMARY KEY (oid, xorb)
+) WITHOUT ROWID;
+CREATE INDEX xet_terms_by_xorb ON xet_terms (xorb);
+CREATE TABLE xet_chunks (
+    chunk TEXT NOT NULL,
+    oid TEXT NOT NULL REFERENCES xet_files ON DELETE CASCADE,
+    xorb TEXT NOT NULL,
+    PRIMARY KEY (chunk, oid)
+) WITHOUT ROWID;
+CREATE INDEX xet_chunks_by_oid ON xet_chunks (oid);
+"""
+
 # From each version of the schema to the next.
-STEPS: Final = (_V1, _V2)
+STEPS: Final = (_V1, _V2, _V3)
 
 
 class Database:
@@ -173,7 +201,7 @@ class Database:
         connection.execute("COMMIT")
 
     def secret(self, name: str) -> bytes:
-        """A random key that is made once for the store."""
+        """A random key that is made once for the store, or once after it was deleted."""
         self.write("INSERT OR IGNORE INTO secrets VALUES (?, ?)", name, secrets.token_bytes(32))
         (value,) = self.rows("SELECT value FROM secrets WHERE name = ?", name)[0]
         return bytes(value)

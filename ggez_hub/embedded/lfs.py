@@ -158,30 +158,27 @@ class LfsObjects:
 class Signer:
     """Signs addresses that carry their own permission, for transfers that come without a token.
 
-    It is the permission to send one object into one repo, or to fetch it from there, for LIFETIME.
+    It is the permission to send one object into one repo, or to fetch it from there, for LIFETIME; the
+    tokens of Xet are made in the same way.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def sign(self, action: Action, repo: int, pointer: Pointer) -> dict[str, str | int]:
-        """The query of an address that permits a transfer from now on."""
+    def sign(self, *what: object) -> dict[str, str | int]:
+        """The part of a query that permits `what` from now on."""
         expires = int(time.time()) + LIFETIME
-        signature = self._signature(action, repo, pointer, expires)
-        return {"size": pointer.size, "expires": expires, "signature": signature}
+        return {"expires": expires, "signature": self._signature(what, expires)}
 
-    def check(
-        self, action: Action, repo: int, pointer: Pointer, expires: int, signature: str
-    ) -> None:
+    def check(self, *what: object, expires: int, signature: str) -> None:
         """Raise PermissionDeniedError if the signature is not ours, or the time is over."""
-        ours = self._signature(action, repo, pointer, expires)
-        if not hmac.compare_digest(ours.encode(), signature.encode()):
+        if not hmac.compare_digest(self._signature(what, expires).encode(), signature.encode()):
             raise PermissionDeniedError("The signature of this address is not valid")
         if expires < time.time():
             raise PermissionDeniedError("This address has expired")
 
-    def _signature(self, action: Action, repo: int, pointer: Pointer, expires: int) -> str:
-        text = f"{action}\n{repo}\n{pointer.oid}\n{pointer.size}\n{expires}"
+    def _signature(self, what: tuple[object, ...], expires: int) -> str:
+        text = "\n".join(map(str, (*what, expires)))
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
 
 

@@ -1,8 +1,9 @@
-"""A folder that holds a hub: repos as bare git repositories, large files by sha256, accounts in SQLite.
+"""A folder that holds a hub: repos as bare git repositories, large files by sha256 or in chunks, accounts in SQLite.
 
     root/
       models|datasets|spaces/<namespace>/<name>.git
       lfs/<aa>/<bb>/<sha256>
+      xet/<aa>/<bb>/<hash of a xorb>
       hub.sqlite3
       token               a write token of the folder's owner, readable by them alone
 
@@ -33,6 +34,8 @@ from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery,
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.names import split_repo_id
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders
+from ggez_hub.embedded.xet.catalog import XetCatalog
+from ggez_hub.embedded.xet.storage import XetObjects
 
 _ABANDONED_AFTER: Final = 24 * 3600
 
@@ -50,6 +53,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         self.index = ListingIndex(self.database)
         self._folders = RepoFolders(root)
         self.lfs = LfsObjects(root / "lfs")
+        self.xet = XetObjects(root / "xet", XetCatalog(self.database), self.lfs)
         self.signer = Signer(self.database.secret("uploads"))
 
     @classmethod
@@ -120,6 +124,7 @@ class HubStore(AbstractContextManager["HubStore"]):
             with self.lfs.lock():
                 for oid in self.catalog.remove(repo):
                     self.lfs.remove(oid)
+                self.xet.remove_unused()
             self._folders.discard(self.folder(repo))
 
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
@@ -215,7 +220,11 @@ class HubStore(AbstractContextManager["HubStore"]):
     def remove_abandoned(self) -> None:
         """Delete what uploads and commits left behind that were killed a day ago or earlier."""
         before = time.time() - _ABANDONED_AFTER
-        for path in (*self.lfs.leftovers(), *self._folders.leftovers()):
+        for path in (
+            *self.lfs.leftovers(),
+            *self.xet.leftovers(),
+            *self._folders.leftovers(),
+        ):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:
                     path.unlink()

@@ -17,13 +17,15 @@ from typing import Any
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families.family import Read, UnknownLayout
 from ggez_hub.safetensors_header import read_header
+from ggez_hub.yaml_text import read_text
 
-FILE = re.compile(r"^(?P<stem>[a-z_]+)(?:\.(?P<variant>\w+))?\.safetensors$")
-INDEX = re.compile(r"^(?P<stem>[a-z_]+)\.safetensors\.index(?:\.(?P<variant>\w+))?\.json$")
+FILE = re.compile(r"^(?P<stem>[a-z_]+)(?:\.(?P<variant>\w+))?\.safetensors\Z")
+INDEX = re.compile(r"^(?P<stem>[a-z_]+)\.safetensors\.index(?:\.(?P<variant>\w+))?\.json\Z")
 # Numbers of a shard, before the variant or after it.
 SHARD = re.compile(r"-\d{5}-of-(\d{5})")
 # Formats that run code when they are loaded, or that nothing here reads.
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5"})
+MAX_JSON_BYTES = 64_000_000
 # What transformers and diffusers call the weights of a model, and of a component of a pipeline.
 TRANSFORMERS = "model"
 DIFFUSERS = ("diffusion_pytorch_model", TRANSFORMERS)
@@ -212,8 +214,10 @@ def _listed_shards(folder: str, index: str, paths: Collection[str], read: Read) 
 
 def read_json(path: Path, error: type[GgezError] = GgezError) -> dict[str, Any]:
     """A JSON object of a model's folder; raises `error`."""
+    if path.exists() and not path.is_file():
+        raise error(f"{path} is not a file")  # a pipe would be waited for
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MAX_JSON_BYTES)
     except (OSError, ValueError) as problem:
         raise error(f"{path} cannot be read: {problem}") from problem
     return _json(text, path, error)

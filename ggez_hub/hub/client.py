@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LIBRARY = "ggez-hub"
 PARALLEL_DOWNLOADS = 4
+MOST_HEADS, MOST_COMMITS = 100, 5_000
 # Many times what any registry holds.
 MOST_FOUND = 20_000
 # A card or a configuration; what claims to be more is not text for people.
@@ -76,7 +77,7 @@ class Hub:
                 f"this needs {self.endpoint}, which may not be asked (offline)",
                 "Run it without --offline and HF_HUB_OFFLINE.",
             )
-        guard_client()
+        guard_client(self.endpoint, self.token)
         # Without a token of our own the client would send the stored one: False forbids it.
         return HfApi(endpoint=self.endpoint, token=self.token or False, library_name=LIBRARY)
 
@@ -189,7 +190,7 @@ class Hub:
     def _head(self, repo: str, path: str, repo_type: str) -> HfFileMetadata:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-        guard_client()
+        guard_client(self.endpoint, self.token)
         url = hf_hub_url(repo, path, repo_type=repo_type, revision="main", endpoint=self.endpoint)
         return with_retries(
             lambda: get_hf_file_metadata(
@@ -229,6 +230,27 @@ class Hub:
             found = {tag.name: tag.target_commit for tag in refs.tags}
         self._keep(question, found)
         return found
+
+    def has_published(self, repo: str, commit: str, repo_type: str = "model") -> bool:
+        """Whether a branch or a tag of a repository holds a commit.
+
+        A hub gives the commit of anybody's pull request, or of a fork, under the repository's name.
+        Of long histories the newest MOST_COMMITS of a branch are looked at.
+        """
+        from huggingface_hub.utils import build_hf_headers, paginate
+
+        with readable_answer(repo):
+            refs = with_retries(lambda: self.api.list_repo_refs(repo, repo_type=repo_type))
+            heads = dict.fromkeys(ref.target_commit for ref in (*refs.branches, *refs.tags))
+            if commit in heads:
+                return True
+            headers = build_hf_headers(token=self.token or False, library_name=LIBRARY)
+            for head in islice(heads, MOST_HEADS):
+                at = f"{self.endpoint}/api/{repo_type}s/{repo}/commits/{head}"
+                listed = paginate(at, params={}, headers=headers)
+                if any(entry["id"] == commit for entry in islice(listed, MOST_COMMITS)):
+                    return True
+        return False
 
     def exists(self, repo: str, repo_type: str = "model") -> bool:
         """Whether the repository can be read."""
@@ -286,7 +308,7 @@ class Hub:
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-        guard_client()
+        guard_client(self.endpoint, self.token)
         headers = build_hf_headers(token=self.token or False, library_name=LIBRARY)
         response = get_session().get(
             hf_hub_url(repo, path, repo_type=repo_type, revision=revision, endpoint=self.endpoint),

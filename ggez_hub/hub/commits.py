@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Content: TypeAlias = Path | bytes
 """A file to publish: its path, or its content."""
 
-VERSION_TAG = re.compile(r"^v([1-9][0-9]{0,5})$")
+VERSION_TAG = re.compile(r"^v([1-9][0-9]{0,5})\Z")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def send(
         *(CommitOperationAdd(path, content) for path, content in sorted(files.items())),
         *(CommitOperationDelete(path) for path in sorted(gone)),
     ]
-    with _plain_uploads(hub), warnings.catch_warnings():
+    with warnings.catch_warnings():
         # The client warns of parquet in a model's repository; evidence is parquet.
         warnings.simplefilter("ignore", UserWarning)
         try:
@@ -172,20 +172,6 @@ def send(
             raise cause from error
         except ValueError as error:
             raise GgezError(f"{repo} does not take the commit: {error}") from error
-
-
-@contextmanager
-def _plain_uploads(hub: Hub) -> Iterator[None]:
-    """The client chooses the Xet protocol by itself, which only the Hugging Face Hub speaks."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_DISABLE_XET
-    if hub.endpoint != constants._HF_DEFAULT_ENDPOINT:
-        constants.HF_HUB_DISABLE_XET = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_DISABLE_XET = before
 
 
 RESOURCE = "HF_OIDC_RESOURCE"

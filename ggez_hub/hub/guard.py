@@ -1,10 +1,10 @@
-"""Checks of every request of huggingface_hub: it ends, and its answer is safe to act on."""
+"""Checks of every request of huggingface_hub: it ends, its token stays, its answer is safe to act on."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ggez_hub.errors import GgezError
 
@@ -19,24 +19,43 @@ NAME = re.compile(r"(W/)?[^/\\\x00-\x1f]{1,140}")
 # Metadata are held in memory; those of 50,000 files take less.
 MAX_ANSWER_BYTES = 64_000_000
 TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}  # seconds
+# A hub may work on a commit for minutes before it answers.
+TIMEOUTS_OF_CHANGES = {**TIMEOUTS, "read": 600.0}
+# Where the client gets its tokens for Xet; it may hand the address and the token to a library.
+XET_ROUTE, XET_LINK = "x-xet-refresh-route", "xet-auth"
 # Xet counts what it transfers, which may be a little more than the file.
 SLACK_BYTES = 1 << 20
 
 
-def guard_client() -> None:
+Origin: TypeAlias = tuple[str, str, int | None]
+# The tokens that were given here, and the only hosts that each of them is for.
+_ORIGINS: dict[str, set[Origin]] = {}
+
+
+def guard_client(endpoint: str | None = None, token: str | None = None) -> None:
     """Guard the requests of huggingface_hub in this process; doing it twice does nothing.
 
-    A client factory that somebody set is kept: its clients are guarded.
+    `token` is sent to the host of `endpoint` alone, wherever a redirect, a header or a link leads. A
+    client factory that somebody set is kept: its clients are guarded.
     """
+    import httpx2
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils import _http
 
+    from ggez_hub.hub.minimum_speed import WatchedBackend
+
+    if endpoint and token:
+        _ORIGINS.setdefault(token, set()).add(_origin(httpx2.URL(endpoint)))
     make = _http._GLOBAL_CLIENT_FACTORY
     if getattr(make, "guards", False):
         return
 
     def guarded() -> httpx2.Client:
         client = make()
+        for transport in (client._transport, *client._mounts.values()):
+            if isinstance(transport, httpx2.HTTPTransport):
+                pool: Any = vars(transport)["_pool"]
+                pool._network_backend = WatchedBackend(pool._network_backend)
         hooks = client.event_hooks
         client.event_hooks = {
             "request": [*hooks.get("request", ()), _prepare],
@@ -93,9 +112,13 @@ def _is_held(request: httpx2.Request) -> bool:
 
 
 def _prepare(request: httpx2.Request) -> None:
+    sent = request.headers.get("authorization", "").removeprefix("Bearer ")
+    if sent in _ORIGINS and _origin(request.url) not in _ORIGINS[sent]:
+        del request.headers["authorization"]
     given = request.extensions.get("timeout") or {}
-    if request.method in {"GET", "HEAD"} and all(value is None for value in given.values()):
-        request.extensions["timeout"] = dict(TIMEOUTS)
+    if all(value is None for value in given.values()):
+        reads = request.method in {"GET", "HEAD"}
+        request.extensions["timeout"] = dict(TIMEOUTS if reads else TIMEOUTS_OF_CHANGES)
     if _is_held(request):
         # A packed answer may be a thousand times longer than what is sent.
         request.headers["accept-encoding"] = "identity"
@@ -111,6 +134,7 @@ def _check(response: httpx2.Response) -> None:
                 f"{where} with the {name} {value[:80]!r}, which leads out of the cache",
                 "Nothing of it was kept: do not use this hub.",
             )
+    _check_xet_route(response, where)
     packed = headers.get("content-encoding", "identity")
     if _is_held(request) and packed != "identity":
         raise GgezError(f"{where} packed with {packed[:20]!r}, unasked")
@@ -125,6 +149,31 @@ def _check(response: httpx2.Response) -> None:
             )
     if response.is_error or (_is_held(request) and "range" not in request.headers):
         response.stream = _bounded(response.stream, where)
+
+
+def _origin(url: httpx2.URL) -> Origin:
+    return url.scheme, url.host, url.port
+
+
+def _check_xet_route(response: httpx2.Response, where: str) -> None:
+    """Raise GgezError for an address of tokens for Xet that is not this host's."""
+    import httpx2
+    from huggingface_hub import constants
+
+    given = (response.headers.get(XET_ROUTE), response.links.get(XET_LINK, {}).get("url"))
+    for route in filter(None, given):
+        # The client writes its own endpoint for the Hub's address, as mirrors need it.
+        if route.startswith(constants.HUGGINGFACE_CO_URL_HOME):
+            continue
+        try:
+            known = _origin(httpx2.URL(route)) == _origin(response.request.url)
+        except httpx2.InvalidURL:
+            known = False
+        if not known:
+            raise GgezError(
+                f"{where} with an address for tokens on another host: {route[:80]!r}",
+                "Nothing was sent there: do not use this hub.",
+            )
 
 
 def _bounded(stream: Any, where: str) -> Any:

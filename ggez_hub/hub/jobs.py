@@ -69,11 +69,17 @@ def spent(
     priced: Mapping[str, float],
     today: datetime.date,
     hours: float,
+    before: JobInfo | None = None,
 ) -> Spent:
-    """What our jobs of `today`'s month (UTC) cost; one that has not ended counts for all its `hours`."""
+    """What our jobs of `today`'s month (UTC) cost; one that has not ended counts for all its `hours`.
+
+    With `before` those alone that were made before this one.
+    """
     usd, count, unpriced = 0.0, 0, 0
     for job in hub.api.list_jobs(namespace=namespace, labels=LABEL):
         created = job.created_at
+        if before is not None and not _order(job) < _order(before):
+            continue
         if not created or (created.year, created.month) != (today.year, today.month):
             continue
         count += 1
@@ -87,9 +93,20 @@ def spent(
     return Spent(usd, count, unpriced)
 
 
-def run(hub: Hub, request: JobRequest, say: Callable[[str], None]) -> None:
+def _order(job: JobInfo) -> tuple[float, str]:
+    """Which of two jobs was made first: one rule for all who compare them."""
+    return job.created_at.timestamp() if job.created_at else 0.0, job.id
+
+
+def run(
+    hub: Hub,
+    request: JobRequest,
+    say: Callable[[str], None],
+    allow: Callable[[JobInfo], None] = lambda _: None,
+) -> None:
     """Start a job, or join the one of the same key that has not ended, and wait for its end.
 
+    `allow` is called with a job that was started, and raises if it may not go on: it is cancelled.
     Whoever waits may be stopped and run again: the job continues, and is found. Raises GgezError with
     the end of its log if it fails, and what the client raises.
     """
@@ -98,16 +115,22 @@ def run(hub: Hub, request: JobRequest, say: Callable[[str], None]) -> None:
     job = next((job for job in there if job.status.stage in UNFINISHED), None)
     verb = "joined" if job else "started"
     # Starting is not tried again by itself: a second attempt could start, and pay, a second job.
-    job = job or hub.api.run_job(
-        image=request.image,
-        command=list(request.command),
-        env=dict(request.env),
-        secrets=dict(request.secrets),
-        flavor=request.machine,
-        timeout=int(request.hours * 3600),
-        labels=labels,
-        namespace=namespace,
-    )
+    if job is None:
+        job = hub.api.run_job(
+            image=request.image,
+            command=list(request.command),
+            env=dict(request.env),
+            secrets=dict(request.secrets),
+            flavor=request.machine,
+            timeout=int(request.hours * 3600),
+            labels=labels,
+            namespace=namespace,
+        )
+        try:
+            allow(job)
+        except BaseException:
+            hub.api.cancel_job(job_id=job.id, namespace=namespace)
+            raise
     say(f"{verb} {job.url}, at most {request.hours:g} hours")
     _wait(hub, request, job)
 

@@ -76,7 +76,7 @@ def tensors(hub: Hub, at: RepoAtCommit, paths: Iterable[str]) -> Tensors:
         return dict(item for part in pool.map(read, paths) for item in part.items())
 
 
-INDEX = re.compile(r"\.safetensors\.index(\.\w+)?\.json$")
+INDEX = re.compile(r"\.safetensors\.index(\.\w+)?\.json\Z")
 MAX_CONFIGURATION_BYTES = 64_000_000
 
 

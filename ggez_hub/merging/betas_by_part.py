@@ -21,7 +21,6 @@ they are, and have neither look-around nor back-references.
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,12 +28,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from ggez_hub.errors import MissingExtra, UsageProblem
+from ggez_hub.errors import UsageProblem
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.linear_patterns import LONGEST_PATTERN, compile_pattern
 from ggez_hub.quantities import counted
 
 MOST_PARTS = 500
-LONGEST_PATTERN = 1000
 # The number of a block: no model has a million.
 NUMBER = re.compile(r"[0-9]{1,6}", re.ASCII)
 
@@ -54,14 +53,12 @@ class Part(FrozenModel):
             raise ValueError("give `beta`, `times` or `tilt`")
         if {"beta", "times"} <= set(given):
             raise ValueError("`beta` and `times` are two values; give one of them")
-        # Without the library nothing can be merged by part either, and that has an error of its own.
-        if importlib.util.find_spec("re2") is not None:
-            compiled = _compile(self.tensors)
-            if self.tilt is not None and compiled.groups != 1:
-                raise ValueError(
-                    f"`tilt` needs a pattern with one group, the number of the block, as in "
-                    f"'layers\\.(\\d+)\\.'; {self.tensors!r} has {compiled.groups}"
-                )
+        compiled = compile_pattern(self.tensors)
+        if self.tilt is not None and compiled.groups != 1:
+            raise ValueError(
+                f"`tilt` needs a pattern with one group, the number of the block, as in "
+                f"'layers\\.(\\d+)\\.'; {self.tensors!r} has {compiled.groups}"
+            )
         return self
 
     def value(self, beta: float, depth: float | None = None) -> float:
@@ -97,15 +94,13 @@ class BetasByPart(FrozenModel, strict=False):
         """The parts on the tensors of a base.
 
         Raises UsageProblem for a pattern that finds no tensor, whose tensors earlier parts have taken
-        all, or whose group is not a number, and MissingExtra without google-re2.
+        all, or whose group is not a number.
         """
-        if importlib.util.find_spec("re2") is None:
-            raise MissingExtra("google-re2", "merge")
         ordered = sorted(names)
         taken: dict[str, int] = {}
         depths: dict[str, float] = {}
         for number, part in enumerate(self.parts):
-            pattern = _compile(part.tensors)
+            pattern = compile_pattern(part.tensors)
             found = {name: match for name in ordered if (match := _search(pattern, name))}
             where = f"parts.{number}.tensors: {part.tensors!r}"
             if not found:
@@ -146,25 +141,6 @@ class PartsOfModel:
         """The beta of a tensor, where the adapter's is `beta`: that itself if no part decides it."""
         number = self.taken.get(name)
         return beta if number is None else self.parts[number].value(beta, self.depths.get(name))
-
-
-def _compile(pattern: str) -> Any:
-    """The pattern, compiled; raises ValueError with what is wrong with it."""
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(pattern, options)
-    except (re2.error, UnicodeEncodeError) as error:
-        problem = error.args[0]
-        reason = (
-            problem.decode(errors="replace") if isinstance(problem, bytes) else "it is not text"
-        )
-        raise ValueError(
-            f"{pattern!r} is not an expression of RE2: {reason}"
-            " (it has neither look-around nor back-references)"
-        ) from error
 
 
 def _search(pattern: Any, name: str) -> Any:

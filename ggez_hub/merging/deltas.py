@@ -8,6 +8,7 @@ from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggez_hub.contained_files import require_contained_files
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.merging.delta_rows import RowDelta, whole
@@ -35,10 +36,13 @@ class WeightIndex(Mapping[str, TensorInfo]):
     def __init__(
         self, folder: Path, weights: tuple[str, ...], digests: Mapping[str, str] | None = None
     ) -> None:
-        """Read and check every header; raises BadWeights, or WrongBase for a name held twice.
+        """Read and check every header.
+
+        Raises BadWeights, UnsafeFile, or WrongBase for a name held twice.
 
         `digests` are the sha256s of the files where they are known: of weights that are not here.
         """
+        require_contained_files(folder, [folder / path for path in weights])
         self.folder = folder
         self._digests = digests
         self.files: dict[str, WeightFile] = {path: read_header(folder / path) for path in weights}

@@ -9,6 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
+from ggez_hub.contained_files import require_contained
 from ggez_hub.errors import GgezError
 from ggez_hub.families.family import Layout
 from ggez_hub.hardware import free_disk_bytes, size_text
@@ -34,7 +35,7 @@ WEIGHT_SUFFIXES = frozenset(
 NOT_CARRIED = frozenset({"README.md", "ggez.lock", ".git", ".gitattributes", ".cache"})
 # The index of shards, which are weights.
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-OTHER_INDEX = re.compile(r"\.index(\.\w+)?\.json$")
+OTHER_INDEX = re.compile(r"\.index(\.\w+)?\.json\Z")
 
 
 class NoSpace(GgezError):
@@ -55,7 +56,7 @@ def copy_side_files(base: Path, out: Path, layout: Layout) -> None:
     """Copy what is not weights: configuration, tokenizer, processor, licences.
 
     Never a link: the result is independent of any cache. An index is carried if its weights are.
-    Raises GgezError for what cannot be carried, and for JSON that no library could read.
+    Raises UnsafeFile, and GgezError for JSON that no library could read.
     """
     for path in sorted(base.rglob("*")):
         relative = path.relative_to(base)
@@ -66,16 +67,12 @@ def copy_side_files(base: Path, out: Path, layout: Layout) -> None:
             continue
         if path.suffix.lower() in WEIGHT_SUFFIXES or (path.is_dir() and not path.is_symlink()):
             continue
+        require_contained(path, base)
         _check_side_file(path)
         copy_file(path, out / relative)
 
 
 def _check_side_file(path: Path) -> None:
-    if not path.exists():
-        raise GgezError(f"{path} is a link to nothing", "Download the model again.")
-    if not path.is_file():
-        what = "a link to a folder" if path.is_dir() else "no file (a pipe, a socket or a device)"
-        raise GgezError(f"{path} is {what}", "Remove it, or put in its place what belongs there.")
     if path.suffix.lower() != ".json":
         return
     content = path.read_bytes()

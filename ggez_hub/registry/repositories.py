@@ -34,6 +34,7 @@ class Repositories:
     _seen: dict[tuple[str, str], RepoAtCommit | Gone | GatedRepoError] = field(
         default_factory=dict, repr=False
     )
+    _published: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
 
     def at(self, repo: str, revision: str) -> RepoAtCommit:
         """A repository at the commit that `revision` names; raises Gone, or GatedRepoError."""
@@ -46,6 +47,13 @@ class Repositories:
         if isinstance(found, RepoAtCommit):
             return found
         raise found
+
+    def has_published(self, at: RepoAtCommit) -> bool:
+        """Whether a branch or a tag of the repository itself holds its commit."""
+        key = (at.repo, at.revision)
+        if key not in self._published:
+            self._published[key] = self.hub.offline or self.hub.has_published(*key)
+        return self._published[key]
 
     def tag_of(self, repo: str, revision: str) -> str | None:
         """`revision` if it is a tag of the repository; None for a commit or a branch."""
@@ -92,7 +100,14 @@ def problems_on_hub(
             continue
         path = ("ggez", key)
         try:
-            vet(repositories.at(place.repo, place.revision), card, repositories.hub)
+            at = repositories.at(place.repo, place.revision)
+            vet(at, card, repositories.hub)
+            if not repositories.has_published(at):
+                text = (
+                    f"needs {at.repo}@{at.revision[:12]}, which no branch or tag of {at.repo} holds: "
+                    "it may be a stranger's proposal there"
+                )
+                yield Problem((*path, "revision"), text)
         except Gone as problem:
             yield Problem((*path, problem.key), problem.message)
         except NotFit as problem:

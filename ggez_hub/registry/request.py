@@ -46,6 +46,7 @@ class Request:
     trust: `curated` (the accepted cards), `any`, or organisations separated by commas; what `adapters`
         names is trusted unless organisations are given.
     index: `hub` (its own), `shipped` (the package's); None: the package's where the hub has none.
+    accept_changed: take other weights than at the first use, of what no card records by sha256.
     parts: betas by part, one for every adapter, or one for each.
     """
 
@@ -64,6 +65,7 @@ class Request:
     adapters: tuple[str, ...] = ()
     allow_overlap: bool = False
     allow_shape_match: bool = False
+    accept_changed: bool = False
     parts: tuple[BetasByPart, ...] = ()
 
     def __post_init__(self) -> None:

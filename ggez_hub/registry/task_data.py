@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from ggez_hub import __version__
 from ggez_hub.errors import GgezError, UsageProblem
@@ -27,11 +27,12 @@ from ggez_hub.evaluation.benchmarks.preparation import (
     prepare_tasks,
 )
 from ggez_hub.evaluation.benchmarks.task import Dataset, DrawingTask, SplitName, Task, read_tasks
+from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import InFolder, Origin, Place, definition
 from ggez_hub.evaluation.sea_helm.task_files import read_task_files
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.parquet import read_footer
-from ggez_hub.regions import Region
+from ggez_hub.regions import Region, find_region
 from ggez_hub.registry.file_checks import model_files
 
 AnyTask: TypeAlias = Benchmark | Task | DrawingTask
@@ -228,6 +229,30 @@ class TaskData:
         at = self.hub.at_commit(repo, self.commits.get(named, revision), repo_type)
         self.commits[named] = at.revision
         return at
+
+
+def origin_tasks(evidence: Evidence, hub: Hub) -> tuple[PreparedTask, ...]:
+    """The tasks of results with their questions; raises UsageProblem where they record no
+    origin, and what finding and reading raise."""
+    origin, results = origin_of(evidence), evidence.place
+    data, pictures = (
+        Path(folder.named(results)) if folder else None for folder in (origin.data, origin.pictures)
+    )
+    source = TaskData(
+        hub, data, pictures, origin.methods, single=True, commits=dict(origin.commits)
+    )
+    tasks = cast("list[AnyTask]", origin.definitions())
+    return tuple(source.prepare(tasks, find_region(evidence.header.region))[0])
+
+
+def origin_of(evidence: Evidence) -> Origin:
+    """The origin that results record; raises UsageProblem where they record none."""
+    if evidence.header.origin is None:
+        raise UsageProblem(
+            f"{evidence.place} does not record where its answers came from",
+            "Give a sweep's recipe (verify DIR --rerun 20 --recipe FILE), or measure it again.",
+        )
+    return evidence.header.origin
 
 
 def _needed(task: AnyTask) -> Iterator[tuple[Dataset | PictureSource, Sequence[str]]]:

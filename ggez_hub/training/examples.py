@@ -21,6 +21,7 @@ from ggez_hub.data.pictures import BadPicture, decode, picture_bytes
 from ggez_hub.data.sources import BadSource, Reader, open_source
 from ggez_hub.data.spec import SourceSpec
 from ggez_hub.digests import digest_json
+from ggez_hub.parquet import read_pieces
 from ggez_hub.recipe_file import BadRecipe
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ COLUMNS = ("id", "image", "text", "messages", "language", "format")
 WITHOUT_PICTURES = tuple("image.path" if name == "image" else name for name in COLUMNS)
 # Files of a filter's output.
 BLOCK, SHARDS = "data_filter.json", "data/*.parquet"
-BATCH = 64
 # Pictures that cannot be read are named, but not all of them.
 NAMED = 3
 
@@ -147,13 +147,10 @@ class FilteredExamples(Examples):
         return sum(path.stat().st_size for path in self._shards)
 
     def rows(self, *, pictures: bool = True) -> Iterator[Row]:
-        import pyarrow.parquet as pq
-
         names = list(COLUMNS if pictures else WITHOUT_PICTURES)
         for path in self._shards:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(BATCH, columns=names):
-                    yield from batch.to_pylist()
+            for piece in read_pieces(path, names):
+                yield from piece
 
     @property
     def _shards(self) -> list[Path]:

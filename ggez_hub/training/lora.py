@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Collection
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ggez_hub.linear_patterns import BadPattern, compile_pattern
 from ggez_hub.recipe_file import BadRecipe
 from ggez_hub.training.backend import ModuleTree, TrainingBackend
 from ggez_hub.training.recipe import TrainRecipe
@@ -93,9 +93,9 @@ def _matching(asked: str | list[str], paths: list[str]) -> list[str]:
     """The paths that match a regular expression, or end in one of the names."""
     if isinstance(asked, str):
         try:
-            pattern = re.compile(asked)
-        except re.error as error:
-            raise BadRecipe(f"lora.target_modules: is not a regular expression: {error}") from error
+            pattern = compile_pattern(asked)
+        except BadPattern as error:
+            raise BadRecipe(f"lora.target_modules: {error}") from error
         matches = {asked: [path for path in paths if pattern.fullmatch(path)]}
     else:
         matches = {

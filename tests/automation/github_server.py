@@ -83,7 +83,12 @@ class FakeGitHub:
     def get_reviews(self, request):
         return JSONResponse(
             [
-                {"id": i, "user": {"login": r["by"]}, "state": r["state"], "commit_id": r["commit"]}
+                {
+                    "id": i,
+                    "user": r["by"] and {"login": r["by"]},
+                    "state": r["state"],
+                    "commit_id": r["commit"],
+                }
                 for i, r in enumerate(self.reviews)
             ]
         )

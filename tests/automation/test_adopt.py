@@ -6,7 +6,9 @@ import pytest
 from click.testing import CliRunner
 from huggingface_hub import CommitOperationAdd, HfApi
 
+from ggez_hub.automation.github import GitHub
 from ggez_hub.cli.ci import ci_command, contributions
+from ggez_hub.errors import GgezError
 
 from .conftest import git
 from .github_server import REPOSITORY
@@ -81,3 +83,30 @@ def test_a_card_comes_over_once_and_follows_its_proposal(
     for opened in (2, 3):
         assert "are opened: the others wait for the next run" in again(registry, monkeypatch)
         assert len(registry.github.git.proposals) == opened
+
+
+def test_a_poisoned_proposal_stops_no_other(registry, contributor, good_card, monkeypatch):
+    text = good_card.replace("region: th", "region: ph", 1)
+    bytes_of = {"jeepney": b"\xff\xfe\x00", "halo-halo": text.encode(), "adobo": text.encode()}
+    numbers = {
+        name: int(
+            contributor.create_commit(
+                INDEX, [CommitOperationAdd(CARD.replace("jeepney", name), content)],
+                commit_message=name, repo_type="dataset", create_pr=True,
+            ).pr_url.rpartition("/")[2]
+        )
+        for name, content in bytes_of.items()
+    }  # fmt: skip
+    known = GitHub.propose
+
+    def refuse(self, wanted):
+        if "halo-halo" in wanted.path:
+            raise GgezError("GitHub does not take it")
+        return known(self, wanted)
+
+    monkeypatch.setattr(GitHub, "propose", refuse)
+    out = again(registry, monkeypatch)
+    assert f"proposal {numbers['jeepney']}: cannot be read: `" in out
+    assert "is not UTF-8 text" in out
+    assert f"proposal {numbers['halo-halo']}: GitHub does not take it" in out
+    assert f"proposal {numbers['adobo']}: opened" in out

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from huggingface_hub import hf_hub_download
+from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.automation.check import check_on_hub
@@ -321,6 +321,36 @@ def test_an_approval_of_an_earlier_commit_does_not_count(second, good_card):
     assert "nobody who may decide has approved" in automerge(second)
 
 
+def test_the_commit_of_a_strangers_proposal_is_not_the_repositorys(second, good_card, hub, store):
+    """The hub gives it under the name of the repository that people trust."""
+    store.add_account("mallory")
+    api = HfApi(hub, token=store.new_token("mallory", "write"))
+    add = [CommitOperationAdd("NOTICE", b"Mine.")]
+    made = api.create_commit(ADAPTER, add, commit_message="Add", create_pr=True)
+    trusted = parse_card(good_card).card.adapter.revision
+    assert not Hub(hub).has_published(ADAPTER, made.oid)
+    assert Hub(hub).has_published(ADAPTER, trusted)
+    second.propose({CARD: good_card.replace(trusted, made.oid)})
+    ran = check(second)
+    assert ran.code == 1
+    assert f"which no branch or tag of {ADAPTER} holds" in ran.stdout
+    green(second)
+    approve(second)
+    assert "waits: it has 1 error" in automerge(second)
+    assert second.github.merged is None
+
+
+def test_an_earlier_commit_is_the_repositorys(hub, store):
+    store.create_repo("model", "someone/long")
+    revisions = [
+        store.commit("model", "someone/long", {"a": b"%d" % n}, message="Add", author="s",
+                     email="s@x", date=1_800_000_000)
+        for n in range(60)
+    ]  # fmt: skip
+    assert Hub(hub).has_published("someone/long", str(revisions[0]))
+    assert not Hub(hub).has_published("someone/long", "0" * 40)
+
+
 def test_an_objection_holds_it(second):
     green(second)
     approve(second)
@@ -342,3 +372,29 @@ def test_the_first_of_a_region_and_another_owner_wait_for_a_person(registry, goo
     approve(registry)
     assert "changes the owner from someone to ggez-world" in automerge(registry)
     assert registry.github.merged is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("state: active", "state: yanked\n    reason: mine is better", "from active to yanked"),
+        ("state: yanked\n    reason: it leaks", "state: active", "from yanked to active"),
+        ("state: active", "state: deprecated\n    superseded_by: a/b", "from active to deprecated"),
+    ],
+)
+def test_a_change_of_status_waits_for_a_person(registry, good_card, before, after, said):
+    registry.accept({CARD: good_card.replace("state: active", before)})
+    registry.propose({CARD: good_card.replace("state: active", after)})
+    assert f"changes the status {said}" in check(registry).stdout
+    green(registry)
+    approve(registry)
+    assert f"changes the status {said}" in automerge(registry)
+    assert registry.github.merged is None
+
+
+def test_the_review_of_a_deleted_account_counts_for_nothing(second):
+    green(second)
+    approve(second, by=None)
+    assert "nobody who may decide has approved" in automerge(second)
+    approve(second)
+    assert "is merged" in automerge(second)

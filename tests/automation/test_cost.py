@@ -14,7 +14,14 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ggez_hub.automation.budget import Budget, read_budget
-from ggez_hub.automation.cost import RUNNER, Cost, count_answers, hours_of, require_money
+from ggez_hub.automation.cost import (
+    RUNNER,
+    Cost,
+    bill_before,
+    count_answers,
+    hours_of,
+    require_money,
+)
 from ggez_hub.automation.task_costs import TaskCost
 from ggez_hub.errors import GateFailed
 from ggez_hub.hub import Hub
@@ -76,6 +83,19 @@ def test_the_bill_is_of_this_month_and_by_todays_prices():
 def test_a_job_that_runs_counts_for_all_its_hours():
     with serving([job(1, "2026-11-24T10:00:00.000Z", 60, stage="RUNNING")]) as hub:
         assert spent(hub, "us", {"a100": 3.0}, TODAY, 2).usd == pytest.approx(6.0)
+
+
+def test_of_jobs_of_the_same_moment_each_counts_those_before_it():
+    """Two runs saw the same money: the second of their jobs does not go on."""
+    created = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S.000Z}"
+    running = [job(n, created, 60, stage="RUNNING") for n in (2, 1)]
+    with serving(running) as hub:
+        second, first = hub.api.list_jobs(namespace="us")
+        assert bill_before(first, hub, BUDGET) == Spent(0, 0, 0)
+        assert bill_before(second, hub, BUDGET) == Spent(pytest.approx(6.0), 1, 0)
+        require_money([costing(6.0)], BUDGET, bill_before(first, hub, BUDGET))
+        with pytest.raises(GateFailed, match=r"\$6.00 is needed, \$4.00"):
+            require_money([costing(6.0)], BUDGET, bill_before(second, hub, BUDGET))
 
 
 def test_a_machine_without_a_price_is_counted():

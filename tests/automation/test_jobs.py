@@ -7,7 +7,7 @@ from threading import Timer
 import pytest
 
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import GateFailed, GgezError
 from ggez_hub.hub import Hub
 from ggez_hub.hub.jobs import JobRequest, run
 
@@ -84,6 +84,18 @@ def test_a_job_that_fails_shows_the_end_of_its_log(jobs):
     _, hub = jobs
     with pytest.raises(GgezError, match=r"ended as ERROR: exit code 3\n  \| out of memory"):
         run(hub, order("echo out of memory; exit 3"), print)
+
+
+def test_a_job_that_may_not_go_on_is_cancelled(jobs):
+    fake, hub = jobs
+
+    def allow(job):
+        raise GateFailed(f"{job.id} is one too many")
+
+    with pytest.raises(GateFailed, match="one too many"):
+        run(hub, order("sleep 30"), print, allow)
+    (made,) = fake.jobs
+    assert made["status"]["stage"] == "CANCELED"
 
 
 def test_without_the_right_token_nothing_is_started(jobs):

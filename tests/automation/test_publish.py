@@ -10,9 +10,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from huggingface_hub import HfApi, hf_hub_download
+from starlette.responses import JSONResponse
 
+from ggez_hub.automation import cost as costs
 from ggez_hub.automation.budget import read_budget
+from ggez_hub.automation.card_sources import adapter_of, base_of
+from ggez_hub.automation.cost import cost
 from ggez_hub.automation.indexed_cards import indexed_cards
+from ggez_hub.automation.publication import Publisher
 from ggez_hub.automation.result_repository import Pusher
 from ggez_hub.cards import alpha_record, parse_card, render_card
 from ggez_hub.cli.main import cli
@@ -20,6 +25,7 @@ from ggez_hub.demo.hub import ASSETS, seed
 from ggez_hub.demo.world import ADAPTER_FILES
 from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.errors import GateFailed
 from ggez_hub.hub import Hub
 from ggez_hub.regions import alpha
 from ggez_hub.registry.index.build import publish_index
@@ -31,8 +37,8 @@ from .runner import PROJECT
 CARD = "cards/th/embedding/gentle.md"
 NOWHERE = "cards/th/embedding/nowhere.md"
 BROKEN = "cards/th/embedding/broken.md"
-MERGED = "ggez-hub/gentle-th-merged"
-ADAPTER = "ggez-hub/gentle-th-adapter"
+MERGED = "ggez-hub/gentle-th-embedding-merged"
+ADAPTER = "ggez-hub/gentle-th-embedding-adapter"
 
 
 def gentle(folder: Path) -> dict[str, bytes]:
@@ -183,6 +189,48 @@ def test_a_card_that_cannot_be_read_does_not_stop_the_others(published):
     assert f"{BROKEN}: not measured: {BROKEN}" in first.stdout
 
 
+def test_a_repository_that_cannot_be_asked_for_does_not_stop_the_others(
+    registry, store, good_card, tmp_path
+):
+    def refusing(app):
+        async def around(scope, receive, send):
+            refused = JSONResponse({"error": "no"}, status_code=403)
+            await (refused if "no/where" in scope.get("path", "") else app)(scope, receive, send)
+
+        return around
+
+    registry.accept(
+        {NOWHERE: good_card.replace("repo: ggez-world/clip-emoji-th", "repo: no/where")}
+    )
+    registry.accept({BROKEN: "nothing"})
+    with serving(store, refusing) as endpoint:
+        budget = read_budget(PROJECT)
+        publisher = Publisher(
+            registry.runner.clone, Hub(endpoint), tmp_path / "w", budget, "x", print
+        )
+        found = publisher.measure({})
+    assert {path: outcome.standing.partition(":")[0] for path, outcome in found.items()} == {
+        BROKEN: "not measured", NOWHERE: "not measured",
+    }  # fmt: skip
+    assert "403" in found[NOWHERE].standing
+
+
+def test_the_size_of_an_adapter_is_bounded_as_that_of_a_base(published, monkeypatch):
+    card, hub, budget = published.card, published.hub, read_budget(PROJECT)
+    base, adapter = base_of(card, hub).nbytes, adapter_of(card, hub).nbytes
+    assert adapter < base
+    runner = budget.model_copy(update={"runner_gb": base / 1e9})
+    assert cost(CARD, card, hub, runner, None).where == "hf-jobs"
+    runner = budget.model_copy(update={"runner_gb": (base + adapter) / 1e9})
+    assert cost(CARD, card, hub, runner, None).where == "runner"
+    small = budget.model_copy(update={"largest_gb": (adapter - 1) / 1e9})
+    with pytest.raises(GateFailed, match="a base of"):
+        cost(CARD, card, hub, small, None)
+    monkeypatch.setattr(costs, "base_of", lambda *_: replace(base_of(card, hub), files=()))
+    with pytest.raises(GateFailed, match="an adapter of"):
+        cost(CARD, card, hub, small, None)
+
+
 @pytest.mark.slow
 def test_the_recipe_of_the_index_makes_the_same_merge(published, tmp_path):
     path = hf_hub_download(
@@ -293,6 +341,6 @@ def test_a_base_that_may_not_be_passed_on_is_never_pushed_merged(published, tmp_
     )
     assert done.form == "peft", done.reason
     assert "does not allow that changed weights are passed on" in done.reason
-    assert not HfApi(published.endpoint).repo_exists("ggez-hub/strict-th-merged")
-    files = HfApi(published.endpoint).list_repo_files("ggez-hub/strict-th-adapter")
+    assert not HfApi(published.endpoint).repo_exists("ggez-hub/strict-th-embedding-merged")
+    files = HfApi(published.endpoint).list_repo_files("ggez-hub/strict-th-embedding-adapter")
     assert "open_clip_model.safetensors" not in files

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from ggez_hub.cli.ci import ci_command
 
-from .runner import WORKFLOWS
+from .runner import PROJECT, WORKFLOWS
 
 FILES = sorted(WORKFLOWS.glob("*.yml"))
 USES = re.compile(
     r"uses: (actions/[\w-]+|pypa/gh-action-pypi-publish)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$"
 )
+NO_DEPENDENCIES = "--no-deps --no-build-isolation ."
+CONSTRAINTS = PROJECT / "constraints.txt"
+LOCKED = re.compile(r"^([\w.-]+)==(\S+) --hash=sha256:[0-9a-f]{64}$", re.MULTILINE)
 # Steps in which models of strangers are run.
 RUN_MODELS = ("ci evaluate", "ci measure")
 
@@ -69,6 +75,41 @@ def test_what_runs_models_of_strangers_can_write_nothing(workflow):
             assert job["permissions"] == {"contents": "read"}
             assert "environment" not in job
             assert set(re.findall(r"secrets\.(\w+)", json.dumps(job))) <= {"HF_READ_TOKEN"}
+
+
+def test_what_holds_a_token_installs_known_files_only(workflow):
+    """An index, or who writes to it, must not decide what runs beside a token."""
+    _, loaded, _ = workflow
+    for name, job in loaded["jobs"].items():
+        writes = "write" in job["permissions"].values() or "environment" in job
+        # What is uploaded to PyPI is built here.
+        built = loaded["name"] == "Release" and name == "build"
+        if not (writes or built or "secrets." in json.dumps(job)):
+            continue
+        for command in commands(job):
+            if "pip install" in command:
+                assert "--require-hashes" in command or command.endswith(NO_DEPENDENCIES), command
+
+
+REQUIREMENTS = sorted((PROJECT / ".github" / "requirements").glob("*.txt"))
+
+
+@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.stem)
+def test_the_files_are_those_of_the_tested_versions(path):
+    """`make hashes` writes them."""
+    tested = dict(re.findall(r"^([\w.-]+)==(\S+)", CONSTRAINTS.read_text(), re.MULTILINE))
+    tested = {canonicalize_name(name): version for name, version in tested.items()}
+    locked = LOCKED.findall(path.read_text())
+    assert len(locked) == len(path.read_text().splitlines()) - 1 > 30
+    names = {canonicalize_name(name): version for name, version in locked}
+    both = tested.keys() & names.keys()
+    assert {name: names[name] for name in both} == {name: tested[name] for name in both}
+    extras = {"ci": ["ci"], "eval": ["eval", "merge"], "release": []}[path.stem]
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    needed = [project["dependencies"], *(project["optional-dependencies"][e] for e in extras)]
+    wanted = {canonicalize_name(Requirement(text).name) for part in needed for text in part}
+    wanted -= {"ggez-hub"}
+    assert wanted <= names.keys()
 
 
 def test_only_publishing_may_ask_for_an_identity(workflow):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ggez_hub.cards import BadCard, CardDocument, parse_card, read_card, render_card
 
+from ..fuzzing import examples
 from .blocks import FRONT, block, text
 
 SCALARS = st.one_of(
@@ -45,6 +46,7 @@ def card_or_bad(content):
     return document
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(st.characters(codec="utf-8") | st.characters(categories=["Cs"]), max_size=300))
 @example("!!int ''")
 @example("!!bool maybe")
@@ -87,7 +89,7 @@ def replaced(value, path, new):
 WHOLE = FRONT | {"ggez": block()}
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=300)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=examples(300))
 @given(path=st.sampled_from(list(places(WHOLE))), new=VALUES)
 def test_any_value_at_any_key(path, new):
     changed = replaced(WHOLE, path, new)
@@ -95,7 +97,7 @@ def test_any_value_at_any_key(path, new):
         card_or_bad(f"---\n{yaml.dump(changed, Dumper=yaml.CSafeDumper, allow_unicode=True)}---\n")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(start=st.integers(0, 1500), stop=st.integers(0, 40), new=st.text(max_size=12))
 def test_any_damage(start, stop, new):
     good = text(block())
@@ -118,6 +120,9 @@ def test_any_bytes(content, tmp_path_factory):
         ("a: &a [x, x]\nb: &b [*a, *a]\nggez: [*b, *b]", "alias"),
         ("ggez: !!python/object/apply:os.system [ls]", "tag"),
         ("a: !!binary aGk=", "tag"),
+        ("<<: {license: mit}\nlicense: other", "the key << merges"),
+        ("<<: [{license: mit}]", "the key << merges"),
+        ("ggez:\n  <<: {level: declared}", "the key << merges"),
         ("license: mit\nlicense: other", "'license' is there twice"),
         ("ggez:\n  level: declared\n  level: measured", "'level' is there twice"),
     ],

@@ -1,4 +1,4 @@
-"""`make conformance`: the test suite of huggingface_hub, run against the embedded hub.
+"""`make conformance`: the test suite of huggingface_hub, run against the embedded hub by Git LFS and by Xet.
 
 The source distribution is downloaded, its tests are run with `suite_conftest.py` against a hub that
 `ggez-hub serve` started, and those that reached the hub are counted. The hub knows nothing of them: the
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VERSION = "2.4.0"
-REQUIRED = 245
+# How many must pass with large files by Git LFS, and by Xet.
+REQUIRED = {"lfs": 245, "xet": 264}
 HERE = Path(__file__).parent
 MODULES = (
     "test_hf_api",
@@ -35,6 +36,7 @@ MODULES = (
     "test_snapshot_download",
     "test_cache_layout",
 )
+XET_MODULES = ("test_xet_upload", "test_xet_download")
 # What this hub does not offer at all.
 LEFT_OUT = ("Bucket", "Webhook", "AccessRequest", "Activity")
 # What the tests import and a development installation of ours lacks.
@@ -51,21 +53,23 @@ class Result:
 
 
 def main() -> int:
-    """Run the suite; 0 if enough of it passes."""
+    """Run the suite in both ways; 0 if enough of it passes."""
+    enough = True
     with tempfile.TemporaryDirectory(prefix="conformance-") as name:
         folder = Path(name)
         suite = unpack(folder)
-        with hub(folder / "hub") as endpoint:
-            results = run(suite, endpoint, folder)
-    passed = sum(result.passed for result in results)
-    for result in results:
-        if not result.passed:
-            sys.stdout.write(f"FAILED {result.test}\n       {result.reason}\n")
-    sys.stdout.write(f"{passed} passed / {len(results)} reached the hub\n")
-    if passed < REQUIRED:
-        sys.stdout.write(f"fewer than the {REQUIRED} that are required\n")
-        return 1
-    return 0
+        for way, required in REQUIRED.items():
+            with hub(folder / way) as endpoint:
+                results = run(suite, endpoint, folder, xet=way == "xet")
+            passed = sum(result.passed for result in results)
+            for result in results:
+                if not result.passed:
+                    sys.stdout.write(f"FAILED {result.test}\n       {result.reason}\n")
+            sys.stdout.write(f"{way}: {passed} passed / {len(results)} reached the hub\n")
+            if passed < required:
+                sys.stdout.write(f"fewer than the {required} that are required\n")
+                enough = False
+    return 0 if enough else 1
 
 
 def unpack(folder: Path) -> Path:
@@ -102,27 +106,28 @@ def hub(root: Path) -> Iterator[str]:
             server.terminate()
 
 
-def run(suite: Path, endpoint: str, folder: Path) -> list[Result]:
+def run(suite: Path, endpoint: str, folder: Path, *, xet: bool) -> list[Result]:
     """Run the modules of the suite; the tests that reached the hub."""
-    results = folder / "results.jsonl"
+    results = folder / f"results-{'xet' if xet else 'lfs'}.jsonl"
     results.touch()
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("HF_")},
         "CONFORMANCE_RESULTS": str(results),
         "HF_ENDPOINT": endpoint,
-        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_XET": "0" if xet else "1",
         "HUGGINGFACE_CO_STAGING": "",
         "PYTHONPATH": str(folder / "packages"),
         "TOKENIZERS_PARALLELISM": "false",
     }
-    selection = "not production and not xet"
+    selection = "not production" if xet else "not production and not xet"
+    modules = (*MODULES, *XET_MODULES) if xet else MODULES
     unwanted = " or ".join(LEFT_OUT)
     subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-o", "addopts="),
             *("-p", "no:cacheprovider", "-m", selection, "-k", f"not ({unwanted})", "-W", "ignore"),
             *("--no-header", "--tb=short", *sys.argv[1:]),
-            *(f"tests/{module}.py" for module in MODULES),
+            *(f"tests/{module}.py" for module in modules),
         ],
         cwd=suite,
         env=environment,

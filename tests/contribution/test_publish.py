@@ -70,6 +70,8 @@ def test_a_folder_is_published_once(place, ana, folder, monkeypatch):
     assert done.exit_code == 0, done.output
     assert "is v1: sent LICENSE, README.md, adapter_config.json" in done.stdout
     assert "left out: optimizer.pt" in done.stdout
+    assert f"Register it: ggez-hub contribute {REPO}" in done.stdout
+    assert "--repo" not in done.stdout
     listed = {f.path for f in place.hub().at_commit(REPO, "v1").files}
     assert listed == {
         ".gitattributes", "LICENSE", "README.md", "adapter_config.json",

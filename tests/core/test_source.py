@@ -77,3 +77,17 @@ def test_nothing_depends_on_the_name_of_a_family(monkeypatch):
     ]
     assert [place for place in found if not place.startswith(tuple(NAMED))] == []
     assert [each for each in NAMED if not any(place.startswith(each) for place in found)] == []
+
+
+def test_no_expression_takes_a_line_break_for_the_end():
+    """`$` matches before one, too: "x.md\n" would pass for the name of a file."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, node in nodes(ast.Call)
+        if isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func.value) == "re"
+        and node.args
+        and ast.unparse(node.args[0]).rstrip("'\"").endswith("$")
+        and "MULTILINE" not in ast.unparse(node)
+    ]
+    assert found == []

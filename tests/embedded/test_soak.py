@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 
 import httpx2
 import pytest
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import _http
 
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.embedded.xet import hashing
+from ggez_hub.embedded.xet.xorb import read_chunks, read_index
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +114,18 @@ def sha(content):
     return hashlib.sha256(content).hexdigest()
 
 
-def test_kill_at_random_points_under_concurrent_writers(tmp_path, monkeypatch):
+@pytest.fixture(params=["lfs", "xet"])
+def transfer(request, monkeypatch, tmp_path):
+    """How the client sends large files."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", request.param == "lfs")
+    monkeypatch.setenv("HF_XET_CACHE", str(tmp_path / "xet"))
+    # It would wait for seconds after each kill.
+    monkeypatch.setenv("HF_XET_CLIENT_RETRY_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("HF_XET_CLIENT_RETRY_BASE_DELAY", "50ms")
+    return request.param
+
+
+def test_kill_at_random_points_under_concurrent_writers(tmp_path, monkeypatch, transfer):
     # The client would wait for seconds after each kill, and the next kill would meet an idle server.
     for function in (_http._http_backoff_base, _http.http_backoff):
         monkeypatch.setitem(function.__kwdefaults__, "max_retries", 0)
@@ -145,7 +158,7 @@ def test_kill_at_random_points_under_concurrent_writers(tmp_path, monkeypatch):
     with HubStore.open(root) as store:
         for writer in writers:
             whole(store, writer)
-        objects_are_what_they_are_called(store)
+        objects_are_what_they_are_called(store, transfer)
     for writer in writers:
         fsck(root, writer.repo)
 
@@ -177,19 +190,33 @@ def whole(store, writer):
         for path in {path for _, paths in writer.acknowledged for path in paths}:
             entry = snapshot.file(path)
             if entry.lfs is not None:
-                content = store.lfs.path(entry.lfs.oid).read_bytes()
+                file = store.xet.catalog.file(entry.lfs.oid)
+                content = (
+                    b"".join(store.xet.content(file, 0, file.size))
+                    if file
+                    else store.lfs.path(entry.lfs.oid).read_bytes()
+                )
             else:
                 content = snapshot.read(entry)
             assert sha(content) == writer.attempted[path], path
 
 
-def objects_are_what_they_are_called(store):
-    """Every large file, also of uploads that were never committed."""
-    found = [path for path in (store.root / "lfs").glob("??/??/*") if path.is_file()]
+def objects_are_what_they_are_called(store, transfer):
+    """Every large file and every xorb, also of uploads that were never committed."""
+    found = [path for path in (store.root / transfer).glob("??/??/*") if path.is_file()]
     assert found
     for path in found:
-        with path.open("rb") as file:
-            assert hashlib.file_digest(file, "sha256").hexdigest() == path.name
+        if transfer == "xet":
+            index = read_index(path)
+            chunks = [
+                hashing.hash_chunk(b"".join(read_chunks(path, index, place, place + 1)))
+                for place in range(len(index))
+            ]
+            assert chunks == index.hashes(0, len(index))
+            assert hashing.to_hex(index.hash) == path.name
+        else:
+            with path.open("rb") as file:
+                assert hashlib.file_digest(file, "sha256").hexdigest() == path.name
 
 
 def fsck(root, repo):
@@ -200,7 +227,7 @@ def fsck(root, repo):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads /proc")  # noqa: PTH110
-def test_a_large_upload_costs_little_memory(tmp_path):
+def test_a_large_upload_costs_little_memory(tmp_path, transfer):
     size = 2 << 30
     root = tmp_path / "hub"
     source = tmp_path / "large.bin"
@@ -216,11 +243,81 @@ def test_a_large_upload_costs_little_memory(tmp_path):
         before = memory(server.process.pid)
         api.upload_file(path_or_fileobj=source, path_in_repo="large.bin", repo_id=repo)
         after = memory(server.process.pid)
-        assert api.get_paths_info(repo, "large.bin")[0].size == size
+        (entry,) = api.get_paths_info(repo, "large.bin")
+        assert entry.size == size
+        assert (entry.xet_hash is not None) == (transfer == "xet")
     finally:
         server.kill()
-    sys.stdout.write(f"peak of the server: {after >> 20} MiB, {before >> 20} MiB before\n")
+    sys.stdout.write(
+        f"peak of the server by {transfer}: {after >> 20} MiB, {before >> 20} MiB before\n"
+    )
     assert after < 100 << 20
+
+
+UPLOAD = """
+import sys
+from huggingface_hub import HfApi
+HfApi(sys.argv[1], token=sys.argv[2]).upload_file(
+    path_or_fileobj=sys.argv[3], path_in_repo="large.bin", repo_id="acme/large"
+)
+"""
+
+
+@pytest.mark.parametrize("victim", ["client", "server"])
+def test_what_was_acknowledged_is_not_sent_again(tmp_path, victim):
+    """A client or a server that is killed in mid-upload: nothing is visible, and the rest is enough."""
+    root, source, log = tmp_path / "hub", tmp_path / "large.bin", tmp_path / "log"
+    source.write_bytes(os.urandom(400 << 20))
+    with HubStore.open(root) as store:
+        token = store.owner_token()
+        store.create_repo("model", "acme/large")
+    logging = "import logging; logging.basicConfig(level=logging.INFO); "
+    environment = os.environ | {"HF_HUB_DISABLE_XET": "0", "HF_XET_CACHE": str(tmp_path / "xet")}
+
+    def acknowledged():
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [
+            line.split()[2]
+            for line in lines
+            if "POST" in line and "/xorbs/" in line and " 200 " in line
+        ]
+
+    def serve(port):
+        command = [*SERVE[:2], logging + SERVE[2], *SERVE[3:], "--root", str(root), "--port", port]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log.open("a"), text=True)
+        return process, process.stdout.readline().strip()
+
+    server, endpoint = serve("0")
+    upload = [sys.executable, "-c", UPLOAD, endpoint, token, source]
+    client = subprocess.Popen(upload, env=environment, stderr=subprocess.DEVNULL)
+    while not acknowledged():
+        assert client.poll() is None
+        time.sleep(0.01)
+    killed = client if victim == "client" else server
+    killed.kill()
+    killed.wait()
+    before = acknowledged()
+    with HubStore.open(root) as store:
+        record = store.repo("model", "acme/large")
+        assert store.head("model", "acme/large") is None
+        assert not store.catalog.used_storage(record)
+    if victim == "server":
+        server, _ = serve(endpoint.rpartition(":")[2])
+    client.wait(timeout=300)
+    if client.returncode:
+        subprocess.run(upload, env=environment, check=True, stderr=subprocess.DEVNULL, timeout=300)
+    server.kill()
+    server.wait()
+    sent = acknowledged()
+    assert before
+    assert len(sent) == len(set(sent)) > len(before)
+    with HubStore.open(root) as store, store.git(store.repo("model", "acme/large")) as git:
+        entry = git.snapshot().file("large.bin")
+        file = store.xet.catalog.file(entry.lfs.oid)
+        digest = hashlib.sha256()
+        for block in store.xet.content(file, 0, file.size):
+            digest.update(block)
+    assert digest.hexdigest() == entry.lfs.oid == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def memory(pid):

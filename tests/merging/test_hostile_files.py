@@ -195,3 +195,12 @@ def test_the_cut_into_shards_changes_no_bit(dtypes, cuts, beta, method, seed, tm
         assert same_bits(tensor, other[name]), name
         assert tensor.dtype == state[name].dtype
     assert same_bits(one["ids"], state["ids"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+def test_a_header_is_plain_utf8(encoding, tmp_path):
+    """Python's JSON reader takes them all, and the format none of them."""
+    text = json.dumps({"a": entry([2], 0, 8)}).encode(encoding)
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(8))
+    with pytest.raises(BadWeights, match="no valid safetensors header"):
+        read_header(tmp_path / "a.safetensors")

@@ -165,8 +165,8 @@ BROKEN = {
     "a huge sampler": (
         "monteclora", {"monteclora_config": {"buffer_size": 10**8}}, None, "buffer_size",
     ),
-    "a broken pattern": ("oft", {"target_modules": "("}, None, "subpattern"),
-    "other modules": ("oft", {"target_modules": ["attn"]}, None, "not found|not supported"),
+    "a broken pattern": ("oft", {"target_modules": "("}, None, "not an expression of RE2"),
+    "other modules": ("oft", {"target_modules": ["attn"]}, None, "does not name|not found"),
     "target_parameters": (
         "kasa", {"target_parameters": ["c_fc.weight"]}, None, "target_parameters",
     ),

@@ -46,11 +46,14 @@ def text(content):
         ("tokenizer.json", text(POINTER), "tokenizer.json is a pointer of Git LFS"),
         ("merges.txt", link("gone.txt"), "merges.txt is a link to nothing"),
         ("merges.txt", link("merges.txt"), "merges.txt is a link to nothing"),
-        ("processor", link("/usr"), "processor is a link to a folder"),
-        ("pipe", os.mkfifo, "pipe is no file"),
+        ("processor", link("/usr"), "processor is a link that leads out of"),
+        ("pipe", os.mkfifo, "pipe is a pipe"),
+        ("notes.txt", link("../private.txt"), "leads out of"),
+        ("notes.txt", link("/etc/hostname"), "leads out of"),
     ],
 )
 def test_what_cannot_be_carried_is_refused(own, adapter, tmp_path, name, make, said):
+    (tmp_path / "private.txt").write_text("private")
     make(own / name)
     with pytest.raises(GgezError, match=said):
         merge(own, [adapter], tmp_path / "out", EMBEDDING)
@@ -63,9 +66,30 @@ def test_what_can_be_is_carried(own, adapter, tmp_path):
     (own / "vocab.json").write_text('\ufeff{"a": NaN}', encoding="utf-8")
     (own / "broken.txt").write_bytes(POINTER)
     (own / "empty").mkdir()
-    (tmp_path / "elsewhere.txt").write_text("text")
-    (own / "linked.txt").symlink_to(tmp_path / "elsewhere.txt")
+    # As in the cache of huggingface_hub, and as people save space.
+    content = tmp_path / "models--a--b" / "blobs" / ("0" * 40)
+    content.parent.mkdir(parents=True)
+    content.write_text("text")
+    (own / "linked.txt").symlink_to(content)
+    (own / "same.txt").symlink_to("broken.txt")
     merge(own, [adapter], tmp_path / "out", EMBEDDING)
-    for name in ("vocab.json", "broken.txt", "linked.txt"):
+    for name in ("vocab.json", "broken.txt", "linked.txt", "same.txt"):
         assert (tmp_path / "out" / name).read_bytes() == (own / name).read_bytes()
     assert not (tmp_path / "out" / "linked.txt").is_symlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes links and pipes")
+@pytest.mark.parametrize("of", ["base", "adapter"])
+@pytest.mark.parametrize("how", ["weights elsewhere", "a pipe"])
+def test_weights_and_adapters_are_in_their_folder(own, adapter, tmp_path, of, how):
+    """A link to private weights would merge them into the result; a pipe would be waited for."""
+    folder = own if of == "base" else adapter.folder
+    place = next(folder.glob("*.safetensors")) if how != "a pipe" else next(folder.glob("*.json"))
+    place.rename(tmp_path / "private")
+    if how == "a pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(tmp_path / "private")
+    with pytest.raises(GgezError, match=r"leads out of|a pipe|holds no"):
+        merge(own, [adapter], tmp_path / "out", EMBEDDING)
+    assert not (tmp_path / "out").exists()

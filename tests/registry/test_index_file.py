@@ -9,7 +9,7 @@ import zlib
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggez_hub.demo.hub import ASSETS, seed
@@ -27,6 +27,7 @@ from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 
 from ..faults import wire
+from ..fuzzing import examples
 from ..worlds import BASE_REPO, serving
 
 WHO = {"message": "x", "author": "x", "email": "x@x", "date": 1_800_000_000}
@@ -236,6 +237,7 @@ def test_a_file_that_was_cut_is_refused(built, tmp_path):
             read_index(tmp_path / "cut.sqlite")
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(place=st.integers(0, 40_000), byte=st.integers(0, 255))
 def test_a_changed_byte_never_ends_in_another_error(built, place, byte):
     content = bytearray(built.read_bytes())

@@ -14,8 +14,12 @@ from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.hub.sparse_copy import shapes_digest, tensors
+from ggez_hub.regions import find_region
+from ggez_hub.registry.file_checks import NotFit
+from ggez_hub.registry.index.search import known_entries
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolver.pins import chosen_beta
 from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 
 from ..diffusion.pipelines import write_pipeline
@@ -208,3 +212,35 @@ def test_a_hub_that_sends_whole_files_for_headers_is_refused(tmp_path):
         at = hub.at_commit("some/model", "main")
         with pytest.raises(GgezError, match="100,000 were asked for"):
             tensors(hub, at, ["model.safetensors"])
+
+
+def test_swapped_weights_are_reported_and_have_to_be_accepted(store, tmp_path):
+    base, family = gemma3(tmp_path / "base")
+    paths = get_family(family).layout(base).weights
+    tune(tmp_path / "tuned", base, paths, torch.float32)
+    tune(tmp_path / "swapped", tmp_path / "tuned", paths, torch.float32)
+    unpinned(store, family, "finetune", base, tmp_path / "tuned")
+    with serving(store) as endpoint:
+        beta = ("--beta", "0.5")
+        assert pull(endpoint, "-o", tmp_path / "one", *beta).exit_code == 0
+        upload(store, REGIONAL, tmp_path / "swapped")
+        refused = pull(endpoint, "-o", tmp_path / "two", *beta)
+        assert refused.exit_code == 1
+        assert f"{REGIONAL} holds other weights than when it was first used here" in refused.output
+        assert f"{paths[0]} is changed" in refused.output
+        assert not (tmp_path / "two").exists()
+        taken = pull(endpoint, "-o", tmp_path / "two", *beta, "--accept-changed")
+        assert taken.exit_code == 0, taken.output
+        # They are the known ones now.
+        assert pull(endpoint, "-o", tmp_path / "three", *beta).exit_code == 0
+
+
+def test_a_curve_counts_for_recorded_bytes_only(seeded):
+    listing = known_entries(Hub(seeded.endpoint), None, ["th"])
+    card = next(e.document.card for e in listing.entries if e.document.card.curve != "unknown")
+    region = find_region("th")
+    assert chosen_beta(card, region, 0.7, None, None).why == "selected"
+    loose = card.model_copy(update={"files": "unknown"})
+    with pytest.raises(NotFit, match="bytes that its card does not record"):
+        chosen_beta(loose, region, 0.7, None, None)
+    assert chosen_beta(loose, region, 0.7, 0.4, None).value == 0.4

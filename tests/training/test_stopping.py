@@ -150,7 +150,7 @@ def test_a_log_file_has_lines_and_the_end_both_losses(material, tmp_path, monkey
     """No checkpoint falls between the first step and the last."""
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
     path = write_recipe(material / "logged.yaml", lora=LORA, max_steps=50, checkpoint_every=500)
-    done = run(path, tmp_path / "out")
+    done = run(path, tmp_path / "out", "--hub", "http://127.0.0.1:9")
     assert done.exit_code == 0, done.output
     losses = json.loads((tmp_path / "out" / "training.json").read_text())["losses"]
     assert [step for step, _ in losses] == [*range(3, 50, 3), 50]
@@ -160,3 +160,8 @@ def test_a_log_file_has_lines_and_the_end_both_losses(material, tmp_path, monkey
     )
     assert "tune, loss" in done.stderr
     assert ": 25 of 50 (50 %)" in done.stderr
+    # What comes next is asked of the same hub.
+    assert "  ggez-hub sweep RECIPE.yaml -o RESULTS --hub http://127.0.0.1:9\n" in done.stdout
+    out = tmp_path / "out"
+    assert f"  ggez-hub card measure RESULTS {out}\n" in done.stdout
+    assert f"  ggez-hub publish {out} --repo ORG/NAME --hub http://127.0.0.1:9\n" in done.stdout

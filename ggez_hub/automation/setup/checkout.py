@@ -37,7 +37,7 @@ OWNERS = (Path(".github") / "CODEOWNERS", Path("CODEOWNERS"), Path("docs") / "CO
 OWNER = re.compile(r"@[\w-]+(/[\w.-]+)?|[^@\s]+@[^@\s]+")
 USES = re.compile(r"^\s*(?:- )?uses:\s*[\"']?([^\"'\s#]+)", re.MULTILINE)
 PINNED = re.compile(r"(\./.*|[^@]+@[0-9a-f]{40}|docker://.*@sha256:[0-9a-f]{64})")
-ADDRESS = re.compile(r"github\.com[:/](?P<slug>[\w.-]+/[\w.-]+?)(?:\.git)?/?$")
+ADDRESS = re.compile(r"github\.com[:/](?P<slug>[\w.-]+/[\w.-]+?)(?:\.git)?/?\Z")
 MOST = 5
 
 _check = partial(SetupCheck, "checkout")

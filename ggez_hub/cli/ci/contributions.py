@@ -119,16 +119,19 @@ def adopt_command(repository: Path, hub: str, out: Output) -> None:
     opened = 0
     with connect(hub, quiet=True) as server:
         for found in to_adopt(repository, server):
-            state, url = "left", ""
+            state, url, reason = "left", "", found.reason
             if found.proposal is not None:
-                state, url = github.propose(found.proposal)
+                try:
+                    state, url = github.propose(found.proposal)
+                except GgezError as problem:
+                    reason = problem.message
                 opened += state == "opened"
-            out.line(f"proposal {found.there.number}: {found.reason or f'{state} {url}'}")
+            out.line(f"proposal {found.there.number}: {reason or f'{state} {url}'}")
             document.append(
                 {
                     "proposal": found.there.number,
                     "state": state,
-                    "reason": found.reason,
+                    "reason": reason,
                     "pull_request": url or None,
                 }
             )

@@ -186,7 +186,7 @@ def submit_command(repository: Path, order: Order, target: Path, hub: str, out: 
     `ci evaluate` writes, and ends as it does.
     """
     from ggez_hub.automation.budget import read_budget
-    from ggez_hub.automation.cost import costs_of, require_money
+    from ggez_hub.automation.cost import bill_before, costs_of, require_money
     from ggez_hub.automation.evaluation import judge
     from ggez_hub.automation.remote_evaluation import fetch_delivery, job_order, recomputed
 
@@ -206,7 +206,13 @@ def submit_command(repository: Path, order: Order, target: Path, hub: str, out: 
         if missing():
             costs = costs_of(cards, server, budget)
             require_money(costs.cards, budget, costs.spent)
-            jobs.run(server, job_order(order, costs.cards, program, budget), out.note)
+            jobs.run(
+                server,
+                job_order(order, costs.cards, program, budget),
+                out.note,
+                # Another run may have been started since the money was counted.
+                lambda job: require_money(costs.cards, budget, bill_before(job, server, budget)),
+            )
             if still := missing():
                 raise GgezError(f"the job has delivered nothing for {', '.join(still)}")
         found = []

@@ -49,6 +49,7 @@ PUBLISH_AS = {"pass": "proven", "undetermined": "unproven", "fail": None}
     type=FOLDER,
     help="Task files that name the data sets of the tasks on a card.",
 )
+@click.option("--people", type=FOLDER, help="A scored study: what people said gates too.")
 @out_option("Write gate.json and gate.md into this folder too.", NEW_FOLDER, required=False)
 @hub_option
 @output_options
@@ -58,11 +59,12 @@ def gate_command(
     betas: tuple[float, ...],
     policy: str | None,
     folder: Path | None,
+    people: Path | None,
     target: Path | None,
     hub: str,
     out: Output,
 ) -> None:
-    """Retention, gain, parse failures, leakage, safety: pass, fail or undetermined.
+    """Retention, gain, parse failures, leakage, safety, people: pass, fail or undetermined.
 
     From the predictions of a results folder, an adapter's folder or a pulled one, on test answers, none of which had
     a part in choosing beta. The gates follow the policy that the card or recipe declares. Exits with 3
@@ -83,7 +85,11 @@ def gate_command(
     if folder is not None:
         evidence = evidence.with_tasks(load_tasks(folder, Task))
     report = gate_report(
-        evidence, limits, point(betas) if betas else None, Policy.parse(policy) if policy else None
+        evidence,
+        limits,
+        point(betas) if betas else None,
+        Policy.parse(policy) if policy else None,
+        people,
     )
     document = {
         **report.as_dict(),

@@ -8,13 +8,14 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pyarrow import types
 
+from ggez_hub.contained_files import require_contained_files
 from ggez_hub.data.examples import Unreadable
 from ggez_hub.data.mapping import ColumnMapping, Role
 from ggez_hub.data.spec import SourceSpec
@@ -77,7 +78,7 @@ class FileReader(Reader):
         self.check(source)
 
     def found(self, source: SourceSpec, folder: Path) -> list[Path]:
-        """The files, sorted and each once; raises BadSource if a glob matches nothing."""
+        """The files, sorted and each once; raises BadSource if a glob matches nothing, UnsafeFile."""
         globs = getattr(source, source.place)
         found: set[Path] = set()
         for pattern in [globs] if isinstance(globs, str) else globs:
@@ -90,6 +91,10 @@ class FileReader(Reader):
                     f"{folder / pattern if matched else folder}",
                     "Relative paths start from the folder of the spec.",
                 )
+            # The folder is whatever the spec says, up to the first `*`; what is in it is a stranger's.
+            parts = (folder / pattern).parts
+            plain = takewhile(lambda part: not glob.has_magic(part), parts[:-1])
+            require_contained_files(Path(*plain), files)
             found.update(files)
         return sorted(found)
 

@@ -22,6 +22,7 @@ from ggez_hub.data.sources.base import (
 )
 from ggez_hub.data.spec import SourceSpec
 from ggez_hub.extras import require
+from ggez_hub.hub.guard import guard_client
 
 BATCH = 64
 
@@ -46,7 +47,9 @@ class HubReader(Reader):
     def _stream(self) -> Any:
         require("data", "datasets")
         import datasets
+        from huggingface_hub import constants, get_token
 
+        guard_client(constants.ENDPOINT, get_token())
         datasets.disable_progress_bars()
         try:
             stream = datasets.load_dataset(

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.contained_files import require_contained_files
 from ggez_hub.data.examples import Unreadable
 from ggez_hub.data.sources.base import BadSource, Extent, FileReader, SourceRow, is_text, shown
 from ggez_hub.data.sources.jsonl import byte_ranges, json_lines
 from ggez_hub.data.spec import SourceSpec
+from ggez_hub.text_lines import pieces
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
 PART_FILES = 2000
 METADATA = ("metadata.jsonl", "metadata.csv")
 
@@ -33,6 +35,8 @@ class ImageFolder(FileReader):
         self._pictures = [path for path in everything if path.suffix.lower() in SUFFIXES]
         if not self._metadata and not self._pictures:
             raise BadSource(f"source {source.name}: {self._root} holds no pictures")
+        # Pictures are checked one by one.
+        require_contained_files(self._root, self._metadata)
         return [*self._metadata, *self._pictures]
 
     def extents(self) -> list[Extent]:
@@ -76,9 +80,11 @@ class ImageFolder(FileReader):
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        reader = csv.DictReader(file)
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.DictReader(pieces(file))
         try:
+            if "file_name" not in (reader.fieldnames or ()):
+                raise BadSource(f"{path} has no column file_name", "It has to be CSV in UTF-8.")
             for number, values in enumerate(reader):
                 # A field too many or too few moves the others.
                 fits = None not in values and None not in values.values()

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ggez_hub import text_lines
 from ggez_hub.data.examples import Unreadable
 from ggez_hub.data.sources.base import (
     BadSource,
@@ -17,10 +17,9 @@ from ggez_hub.data.sources.base import (
     SourceRow,
     json_object,
 )
+from ggez_hub.parquet import read_pieces
 
 PART_BYTES = 8 << 20
-# A longer line is a mistake, and is not held in memory.
-LONGEST_LINE = 64 << 20
 
 
 class JsonLines(FileReader):
@@ -45,7 +44,7 @@ def byte_ranges(path: Path) -> Iterator[tuple[int, int]]:
     with path.open("rb") as file:
         while start < size:
             file.seek(min(start + PART_BYTES, size))
-            file.readline()
+            text_lines.skip_line(file)
             stop = file.tell()
             yield start, stop
             start = stop
@@ -58,10 +57,9 @@ def json_lines(
     with path.open("rb") as file:
         file.seek(start)
         while (offset := file.tell()) < stop:
-            line = file.readline(LONGEST_LINE)
-            if not line.endswith(b"\n") and len(line) == LONGEST_LINE:
-                while line and not line.endswith(b"\n"):
-                    line = file.readline(LONGEST_LINE)
+            line = file.readline(text_lines.LONGEST_LINE)
+            if not line.endswith(b"\n") and len(line) == text_lines.LONGEST_LINE:
+                text_lines.skip_line(file)
                 yield offset, Unreadable("json: the line is too long")
                 continue
             if line.isspace():
@@ -73,8 +71,9 @@ def rows_of_file(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a small file with their numbers; raises BadSource if one cannot be read."""
     if path.suffix == ".parquet":
         try:
-            yield from enumerate(pq.read_table(path).to_pylist())
-        except (OSError, pa.ArrowInvalid) as error:
+            pieces = read_pieces(path, pq.read_schema(path).names, max_bytes=text_lines.MAX_BYTES)
+            yield from enumerate(row for piece in pieces for row in piece)
+        except (OSError, ValueError) as error:
             raise BadSource(f"{path} is not a parquet file: {error}") from error
         return
     number = 0

@@ -17,8 +17,9 @@ from ggez_hub.data.sources.base import (
     table_rows,
 )
 from ggez_hub.data.spec import SourceSpec
+from ggez_hub.parquet import MAX_ROWS, FileTooLarge, read_batches
 
-BATCH, BATCH_BYTES = 256, 1 << 25
+BATCH, AT_A_TIME = 256, 1 << 25  # rows, bytes
 
 
 class Parquet(FileReader):
@@ -28,12 +29,14 @@ class Parquet(FileReader):
         self._columns = sorted({column for column, _ in source.reads.columns()})
         for path in self._files:
             try:
-                schema = pq.read_schema(path)
+                metadata = pq.read_metadata(path)
             except (OSError, pa.ArrowInvalid) as error:
                 raise BadSource(
                     f"source {source.name}: {path} is not a parquet file: {error}"
                 ) from error
-            check_schema(source.name, source.reads, schema)
+            if metadata.num_rows > MAX_ROWS:
+                raise BadSource(f"source {source.name}: {path} has more than {MAX_ROWS:,} rows")
+            check_schema(source.name, source.reads, metadata.schema.to_arrow_schema())
 
     def extents(self) -> list[Extent]:
         return [
@@ -43,23 +46,22 @@ class Parquet(FileReader):
         ]
 
     def rows(self, extent: Extent) -> Iterator[SourceRow]:
-        with pq.ParquetFile(self._files[extent.file]) as file:
-            group = file.metadata.row_group(extent.start)
-            number = sum(file.metadata.row_group(n).num_rows for n in range(extent.start))
-            last = number + group.num_rows
-            # Fewer at once where they are large, as pictures are.
-            at_once = BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)
-            try:
-                for batch in file.iter_batches(
-                    max(1, min(BATCH, at_once)),
-                    row_groups=[extent.start],
-                    columns=self._columns,
-                    use_threads=False,
-                ):
-                    for values in table_rows(batch):
+        path = self._files[extent.file]
+        metadata = pq.read_metadata(path)
+        number = sum(metadata.row_group(n).num_rows for n in range(extent.start))
+        last = number + metadata.row_group(extent.start).num_rows
+        reason = "damaged"
+        try:
+            for batch in read_batches(path, self._columns, [extent.start], at_a_time=AT_A_TIME):
+                # Texts that recur are stored once, until they are Python's.
+                for start in range(0, batch.num_rows, BATCH):
+                    for values in table_rows(batch.slice(start, BATCH)):
                         yield SourceRow(f"{extent.file}-{number}", values)
                         number += 1
-            except (OSError, pa.ArrowInvalid):
-                # Each other row of the group is lost.
-                for lost in range(number, last):
-                    yield SourceRow(f"{extent.file}-{lost}", Unreadable("parquet: damaged"))
+        except FileTooLarge:
+            reason = "too large"
+        except (OSError, pa.ArrowInvalid):
+            pass
+        # Each other row of the group is lost.
+        for lost in range(number, last):
+            yield SourceRow(f"{extent.file}-{lost}", Unreadable(f"parquet: {reason}"))

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from ggez_hub.data.examples import Unreadable
+from ggez_hub.data.sources.archives import open_tar
 from ggez_hub.data.sources.base import Extent, FileReader, SourceRow, json_object
+from ggez_hub.text_lines import LONGEST_LINE
 
-LARGEST_MEMBER = 256 << 20
+LARGEST_MEMBER = 256 << 20  # of a row, too
 TEXTS = ("txt", "text", "caption")
 
 
@@ -28,7 +30,7 @@ class WebDataset(FileReader):
         values: dict[str, Any] | Unreadable = {}
         number = 0
         try:
-            with tarfile.open(self._files[extent.file], "r|*") as tar:
+            with open_tar(self._files[extent.file]) as tar:
                 for member in tar:
                     # Bytes that are not UTF-8 come as halves of surrogate pairs.
                     name = member.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -59,8 +61,12 @@ def _with(
 ) -> dict[str, Any] | Unreadable:
     if isinstance(values, Unreadable):
         return values
-    if member.size > LARGEST_MEMBER:
+    # A file with holes decodes to what no limit on the archive counts.
+    largest = LONGEST_LINE if field in {*TEXTS, "json"} else LARGEST_MEMBER
+    if member.size > largest or member.issparse():
         return Unreadable("tar: the file is too large")
+    if member.size + sum(map(_size, values.values())) > LARGEST_MEMBER:
+        return Unreadable("tar: the row is too large")
     file = tar.extractfile(member)
     content = file.read() if file is not None else b""
     if field in TEXTS:
@@ -71,3 +77,8 @@ def _with(
             return loaded
         return values | {f"json.{name}": value for name, value in loaded.items()}
     return values | {field: {"bytes": content, "path": f"{values['__key__']}.{field}"}}
+
+
+def _size(value: Any) -> int:
+    """The bytes of a file that is in a row already."""
+    return len(value["bytes"]) if isinstance(value, dict) and "bytes" in value else 0

@@ -29,6 +29,8 @@ from ggez_hub.embedded.http import (
     info_routes,
     lfs_routes,
     repo_routes,
+    xet_download_routes,
+    xet_upload_routes,
 )
 from ggez_hub.embedded.http.body import Limits
 from ggez_hub.embedded.http.parameters import MatchRawPath
@@ -131,6 +133,8 @@ def create_app(store: HubStore, limits: Limits | None = None) -> Starlette:
             *discussion_routes.routes,
             *info_routes.routes,
             *lfs_routes.routes,
+            *xet_upload_routes.routes,
+            *xet_download_routes.routes,
             *git_routes.routes,
             # After the others: a download takes any path.
             *file_routes.routes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,9 +12,10 @@ from urllib.parse import quote
 from dulwich.objects import Commit
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.commits import Entry, ancestry, author_name, last_changes, title_and_message
 from ggez_hub.embedded.errors import TooLargeError
 from ggez_hub.embedded.http import access
@@ -45,7 +46,7 @@ def tree(request: Request) -> Response:
         request.state.commit = snapshot.commit
         entries = snapshot.listing(path, recursive=flag(request, "recursive"))
         chosen, headers = page(request, entries, EXPANDED_PAGE if expand else PAGE)
-        document = _entries(git, snapshot.commit, chosen, expand=expand)
+        document = _entries(request, git, snapshot.commit, chosen, expand=expand)
     return JSONResponse(document, headers=headers)
 
 
@@ -64,7 +65,7 @@ def _paths_info(request: Request, form: dict[str, list[str]]) -> Response:
         snapshot = git.snapshot(request.path_params["revision"])
         found = [snapshot.find(path.strip("/")) for path in paths if path.strip("/")]
         entries = [entry for entry in found if entry is not None]
-        return JSONResponse(_entries(git, snapshot.commit, entries, expand=expand))
+        return JSONResponse(_entries(request, git, snapshot.commit, entries, expand=expand))
 
 
 def commits(request: Request) -> Response:
@@ -81,13 +82,15 @@ def commits(request: Request) -> Response:
 
 
 def _entries(
-    git: GitRepository, commit: str, entries: Sequence[Entry], *, expand: bool
+    request: Request, git: GitRepository, commit: str, entries: Sequence[Entry], *, expand: bool
 ) -> list[dict[str, Any]]:
     changes = last_changes(git.objects, commit, [entry.path for entry in entries]) if expand else {}
-    return [_entry(entry, changes.get(entry.path)) for entry in entries]
+    large = (entry.lfs.oid for entry in entries if entry.lfs is not None)
+    hashes = access.store(request).xet.catalog.hashes(large)
+    return [_entry(entry, hashes, changes.get(entry.path)) for entry in entries]
 
 
-def _entry(entry: Entry, last: Commit | None) -> dict[str, Any]:
+def _entry(entry: Entry, hashes: Mapping[str, str], last: Commit | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "type": "directory" if entry.is_folder else "file",
         "oid": entry.oid,
@@ -96,6 +99,8 @@ def _entry(entry: Entry, last: Commit | None) -> dict[str, Any]:
     }
     if entry.lfs is not None:
         document["lfs"] = lfs_document("oid", entry.lfs)
+        if (digest := hashes.get(entry.lfs.oid)) is not None:
+            document["xetHash"] = digest
     if last is not None:
         document["lastCommit"] = {
             "id": last.id.decode(),
@@ -142,6 +147,22 @@ class LargeFileResponse(FileResponse):
         )
 
 
+def large_file(request: Request, pointer: Pointer, headers: dict[str, str]) -> Response:
+    """The answer with a large file, stored as it is or in chunks."""
+    store = access.store(request)
+    path = store.lfs.path(pointer.oid)
+    file = None if path.exists() else store.xet.catalog.file(pointer.oid)
+    if file is None:
+        return LargeFileResponse(path, headers)
+    wanted = requested_range(request.headers.get("range"), file.size)
+    status, headers, wanted = _status(wanted, file.size, headers)
+    headers["Content-Length"] = str(len(wanted))
+    blocks = store.xet.content(file, wanted.start, wanted.stop)
+    if request.method == "HEAD":
+        blocks = iter(())
+    return StreamingResponse(blocks, status, headers, "application/octet-stream")
+
+
 def resolve(request: Request) -> Response:
     """HEAD and GET /{id}/resolve/{revision}/{path}."""
     repo = access.content(request)
@@ -152,9 +173,13 @@ def resolve(request: Request) -> Response:
         entry = snapshot.file(request.path_params["path"])
         headers = _headers(snapshot.commit, entry)
         if entry.lfs is not None:
-            return LargeFileResponse(store.lfs.path(entry.lfs.oid), headers)
+            headers |= _xet_headers(request, repo, snapshot.commit, entry.lfs)
+            return large_file(request, entry.lfs, headers)
         content = snapshot.read(entry)
-    return _ranged(content, headers, request.headers.get("range"))
+    wanted = requested_range(request.headers.get("range"), len(content))
+    status, headers, wanted = _status(wanted, len(content), headers)
+    media_type = "text/plain; charset=utf-8"
+    return Response(content[wanted.start : wanted.stop], status, headers, media_type)
 
 
 def _headers(commit: str, entry: Entry) -> dict[str, str]:
@@ -172,23 +197,40 @@ def _headers(commit: str, entry: Entry) -> dict[str, str]:
     return headers
 
 
-def _ranged(content: bytes, headers: dict[str, str], wanted: str | None) -> Response:
-    """The content, or the range of it that a `Range` header asks for (RFC 9110, one range)."""
-    media_type = "text/plain; charset=utf-8"
-    size = len(content)
+def _xet_headers(
+    request: Request, repo: RepoRecord, commit: str, pointer: Pointer
+) -> dict[str, str]:
+    """Where a client that speaks Xet gets the file, if it came by Xet."""
+    digest = access.store(request).xet.catalog.hashes([pointer.oid]).get(pointer.oid)
+    if digest is None:
+        return {}
+    address = f"{request.base_url}api/{repo.type}s/{repo.id}/xet-read-token/{commit}"
+    return {"X-Xet-Hash": digest, "Link": f'<{address}>; rel="xet-auth"'}
+
+
+def requested_range(wanted: str | None, size: int) -> range | None:
+    """The bytes that a `Range` header asks for (RFC 9110, one range); None for all, empty if outside.
+
+    A range that is not understood is ignored, as the RFC allows.
+    """
     match = _RANGE.fullmatch(wanted.strip()) if wanted else None
     if match is None or not (match[1] or match[2]):
-        # A range that is not understood is ignored, as the RFC allows.
-        return Response(content, headers=headers, media_type=media_type)
+        return None
     if match[1]:
-        start, end = int(match[1]), min(int(match[2]) + 1 if match[2] else size, size)
-    else:
-        start, end = max(size - int(match[2]), 0), size
-    if start >= end:
-        headers["Content-Range"] = f"bytes */{size}"
-        return Response(status_code=416, headers=headers)
-    headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    return Response(content[start:end], 206, headers, media_type)
+        return range(int(match[1]), min(int(match[2]) + 1 if match[2] else size, size))
+    return range(max(size - int(match[2]), 0), size)
+
+
+def _status(
+    wanted: range | None, size: int, headers: dict[str, str]
+) -> tuple[int, dict[str, str], range]:
+    """The status, the headers and the bytes of an answer."""
+    if wanted is None:
+        return 200, headers, range(size)
+    if not wanted:
+        return 416, {**headers, "Content-Range": f"bytes */{size}"}, range(0)
+    span = f"bytes {wanted.start}-{wanted.stop - 1}/{size}"
+    return 206, {**headers, "Content-Range": span}, wanted
 
 
 routes = [

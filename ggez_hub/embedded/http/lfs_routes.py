@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ggez_hub.embedded.access_control import require_write
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.errors import (
     EntryNotFoundError,
@@ -24,9 +25,11 @@ from ggez_hub.embedded.errors import (
 )
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import Body, Sha256, limits, takes
-from ggez_hub.embedded.http.file_routes import LargeFileResponse
-from ggez_hub.embedded.http.parameters import WEB
+from ggez_hub.embedded.http.file_routes import large_file
+from ggez_hub.embedded.http.parameters import API, WEB
+from ggez_hub.embedded.http.xet_access import connection_headers
 from ggez_hub.embedded.lfs import CHUNK, LIFETIME, Action, Pointer
+from ggez_hub.embedded.repository import DEFAULT_BRANCH
 
 _MEDIA_TYPE: Final = "application/vnd.git-lfs+json"
 MAX_OBJECTS: Final = 1000
@@ -39,7 +42,9 @@ class _Object(Body):
 
 class _Batch(Body):
     operation: Action
-    hash_algo: Literal["sha256"] = "sha256"
+    # The JavaScript client of the Hub spells it in its own way.
+    hash_algo: Literal["sha256", "sha_256"] = "sha256"
+    transfers: list[str] = Field(default_factory=list)
     objects: list[_Object] = Field(max_length=MAX_OBJECTS)
 
 
@@ -53,23 +58,29 @@ def batch(request: Request, repo: RepoRecord, data: _Batch) -> Response:
         # Whoever may propose changes may bring the files for them.
         access.contributable(request)
     held = access.store(request).catalog.linked(repo, (item.oid for item in data.objects))
-    answer = [
-        {"oid": item.oid, "size": item.size}
-        | _transfer(
-            request,
-            data.operation,
-            repo,
-            Pointer(item.oid, item.size),
-            present=held.get(item.oid) == item.size,
+    by_xet = data.operation == "upload" and "xet" in data.transfers
+    answer = []
+    for item in data.objects:
+        pointer = Pointer(item.oid, item.size)
+        document = _refusal(
+            request, data.operation, pointer, present=held.get(item.oid) == item.size
         )
-        for item in data.objects
-    ]
-    return JSONResponse({"transfer": "basic", "objects": answer}, media_type=_MEDIA_TYPE)
+        if document is None:
+            action = (
+                _xet_address(request, repo)
+                if by_xet
+                else _address(request, data.operation, repo, pointer)
+            )
+            document = {"authenticated": True, "actions": {data.operation: action}}
+        answer.append({"oid": item.oid, "size": item.size} | document)
+    transfer = "xet" if by_xet else "basic"
+    return JSONResponse({"transfer": transfer, "objects": answer}, media_type=_MEDIA_TYPE)
 
 
-def _transfer(
-    request: Request, action: Action, repo: RepoRecord, pointer: Pointer, *, present: bool
-) -> dict[str, Any]:
+def _refusal(
+    request: Request, action: Action, pointer: Pointer, *, present: bool
+) -> dict[str, Any] | None:
+    """Why an object is not transferred, or None if it is."""
     limit = limits(request).lfs_object
     if action == "download" and not present:
         return {"error": {"code": 404, "message": "this repo holds no such object"}}
@@ -77,9 +88,51 @@ def _transfer(
         return {}
     if action == "upload" and pointer.size > limit:
         return {"error": {"code": 413, "message": f"larger than {limit} bytes"}}
-    query = access.store(request).signer.sign(action, repo.key, pointer)
+    return None
+
+
+def _address(
+    request: Request, action: Action, repo: RepoRecord, pointer: Pointer
+) -> dict[str, Any]:
+    query = access.store(request).signer.sign(action, repo.key, pointer.oid, pointer.size)
+    query["size"] = pointer.size
     href = f"{request.base_url}lfs/{repo.key}/{pointer.oid}?{urlencode(query)}"
-    return {"authenticated": True, "actions": {action: {"href": href, "expires_in": LIFETIME}}}
+    return {"href": href, "expires_in": LIFETIME}
+
+
+def _xet_address(request: Request, repo: RepoRecord) -> dict[str, Any]:
+    """Where the JavaScript client of the Hub gets a token when the one in the headers expires."""
+    href = f"{request.base_url}api/{repo.type}s/{repo.id}/xet-write-token/{DEFAULT_BRANCH}"
+    headers = connection_headers(request, repo, access.caller(request), "write")
+    return {"href": href, "header": headers}
+
+
+class _Target(Body):
+    type: str = "model"
+    name: str
+
+
+class _Copied(Body):
+    sha256: Sha256
+
+
+class _Duplicates(Body):
+    target: _Target
+    files: list[_Copied] = Field(max_length=MAX_OBJECTS)
+
+
+@takes(_Duplicates, access.content)
+def duplicate(request: Request, repo: RepoRecord, data: _Duplicates) -> Response:
+    """POST /api/models/{id}/lfs-files/duplicate: let another repo hold large files of this one, too."""
+    other = access.find(request, data.target.type, data.target.name)
+    require_write(access.known_caller(request), other.namespace)
+    catalog = access.store(request).catalog
+    held = catalog.linked(repo, (file.sha256 for file in data.files))
+    for oid, size in held.items():
+        catalog.link(other, Pointer(oid, size))
+    missing = [file.sha256 for file in data.files if file.sha256 not in held]
+    failed = [{"sha256": oid, "error": f"{repo.id} holds no such file"} for oid in missing]
+    return JSONResponse({"success": [{"sha256": oid} for oid in held], "failed": failed})
 
 
 def download(request: Request) -> Response:
@@ -88,7 +141,7 @@ def download(request: Request) -> Response:
     store = access.store(request)
     if pointer.oid not in store.catalog.linked(repo, [pointer.oid]):
         raise EntryNotFoundError("This repo does not hold that object any longer")
-    return LargeFileResponse(store.lfs.path(pointer.oid))
+    return large_file(request, pointer, {"Accept-Ranges": "bytes"})
 
 
 async def upload(request: Request) -> Response:
@@ -123,7 +176,11 @@ def _granted(request: Request, action: Action) -> tuple[Pointer, RepoRecord]:
     except (KeyError, ValueError) as error:
         raise InvalidRequestError("this is not an address of this hub") from error
     store = access.store(request)
-    store.signer.check(action, key, pointer, expires, query.get("signature", ""))
+    store.signer.check(
+        *(action, key, pointer.oid, pointer.size),
+        expires=expires,
+        signature=query.get("signature", ""),
+    )
     repo = store.catalog.by_key(key)
     if repo is None:
         raise RepoNotFoundError("Repository not found")
@@ -132,6 +189,7 @@ def _granted(request: Request, action: Action) -> tuple[Pointer, RepoRecord]:
 
 routes = [
     Route(f"{WEB}.git/info/lfs/objects/batch", batch, methods=["POST"]),
+    Route(f"{API}/lfs-files/duplicate", duplicate, methods=["POST"]),
     Route("/lfs/{repo:hub_segment}/{oid:hub_segment}", upload, methods=["PUT"]),
     Route("/lfs/{repo:hub_segment}/{oid:hub_segment}", download, methods=["GET"]),
 ]

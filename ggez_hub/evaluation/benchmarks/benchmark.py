@@ -67,7 +67,7 @@ ANY = "any"
 LETTERS = string.ascii_uppercase
 SHOWN = "{question}\n{options}\nAnswer with the letter of the right option alone."
 OPTION_LINE = "{letter}. {option}"
-COMMIT = re.compile(r"^[0-9a-f]{40}$")
+COMMIT = re.compile(r"^[0-9a-f]{40}\Z")
 PLACEHOLDERS = {
     "prompts": ("{option}",),
     "chat": ("{question}",),

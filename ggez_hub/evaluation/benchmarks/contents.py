@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ggez_hub.contained_files import require_contained_files
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
@@ -22,6 +21,7 @@ from ggez_hub.evaluation.benchmarks.loaders import (
     Source,
 )
 from ggez_hub.extras import require
+from ggez_hub.images import BadPicture, upright
 from ggez_hub.quantities import counted
 
 FEWEST, MOST = 2, 26
@@ -83,7 +83,7 @@ def read_contents(
 
 
 def matching(folder: Path, pattern: str, repo: str) -> tuple[Path, ...]:
-    """The files of a folder whose path fits the pattern, in order; raises GgezError if none does."""
+    """The files of a folder whose path fits the pattern, in order; raises GgezError if none does, UnsafeFile."""
     there = sorted(path for path in folder.rglob("*") if path.is_file())
     found = tuple(path for path in there if fits(path.relative_to(folder).as_posix(), pattern))
     if not found:
@@ -91,6 +91,7 @@ def matching(folder: Path, pattern: str, repo: str) -> tuple[Path, ...]:
             f"{folder} holds no file like {pattern!r} of {repo}",
             "Download the data set there, or write its files' names into a task of your own.",
         )
+    require_contained_files(folder, found)
     return found
 
 
@@ -103,15 +104,9 @@ def fits(path: str, pattern: str) -> bool:
 def _is_picture(data: bytes) -> bool:
     """Whether the bytes are a complete picture of a reasonable size."""
     require("eval", "PIL")
-    from PIL import Image
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as picture:
-                picture.load()
-    # A broken file may break its format's reader in any way.
-    except Exception:
+        upright(data)
+    except BadPicture:
         return False
     return True
 

@@ -12,6 +12,7 @@ parse failures  the share of answers that could not be read is at most a limit
 leakage         no task asks about data that was trained on
 refusals        where safety was measured: no fewer harmful prompts are refused than by the base
 flagged drawings   the same of drawings that the pipeline's safety checker does not flag
+people          where people judged: by each measure their GRP of the merge is ahead of the base's
 
 Where the registry has closed a part of the test side (`closed_gates`), retention and gain are asked of
 the open and of the closed part, each with a gate of its own, and `jump` compares the two: the worst
@@ -27,6 +28,7 @@ from typing import Literal
 from pydantic import Field
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.gates.people import people_gates, people_statements, rows_beside
 from ggez_hub.evaluation.gates.rules import (
     Gate,
     Verdict,
@@ -118,11 +120,15 @@ def read_limits(path: Path | None) -> Limits:
 
 
 def gate_report(
-    evidence: Evidence, limits: Limits, beta: Beta | None = None, policy: Policy | None = None
+    evidence: Evidence,
+    limits: Limits,
+    beta: Beta | None = None,
+    policy: Policy | None = None,
+    study: Path | None = None,
 ) -> GateReport:
     """The gates of `beta`, or of the beta that the policy chooses on validation.
 
-    The policy is that of the card or recipe unless another is given. Where it can choose no beta the
+    `study` is a folder with scores of people; without one those on the card are taken. The policy is that of the card or recipe unless another is given. Where it can choose no beta the
     outcome is undetermined. Raises UsageProblem where the base or `beta` was not measured on test, and
     NoCurve where test has no scores of both sides.
     """
@@ -135,17 +141,28 @@ def gate_report(
             gate = Gate("choice of beta", "undetermined", problem.message)
             return GateReport(policy, None, f"the {SELECT} side", None, (gate,), (), ())
     curve = parity_curve(evidence, TEST)
-    found = _gates(evidence, limits, curve, policy, _place(curve, beta))
+    people = rows_beside(evidence, study)
+    found = (
+        *_gates(evidence, limits, curve, policy, _place(curve, beta)),
+        *people_gates(people, beta),
+    )
     passing: tuple[Beta, ...] = ()
     if overall(found) != "pass":
         passing = tuple(
             other
             for place, other in enumerate(curve.betas)
-            if overall(_gates(evidence, limits, curve, policy, place)) == "pass"
+            if overall(
+                (*_gates(evidence, limits, curve, policy, place), *people_gates(people, other))
+            )
+            == "pass"
         )
     effect = effects(curve, _place(curve, beta), header.alpha.value, policy.share)
     where = f"the {TEST} side, {curve.scale}"
-    said = (*_statements(effect, beta), *safety_statements(evidence, beta))
+    said = (
+        *_statements(effect, beta),
+        *safety_statements(evidence, beta),
+        *people_statements(people, beta),
+    )
     if (part := header.closed) is not None:
         apart = closed_effects(part, header.region, beta, header.alpha.value, policy)
         said += (closed_statement(part, effect, apart[1] if apart else None),)

@@ -9,8 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.cache import AnswerCache
+from ggez_hub.evaluation.answers.cache import AnswerCache, answers_of
 from ggez_hub.evaluation.models.model_under_test import (
     LoadedModel,
     ModelUnderTest,
@@ -96,6 +97,11 @@ def engine() -> dict[str, str]:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return {"device": device, **library_versions(ENGINE)}
+
+
+def kept_answers(model: ModelUnderTest) -> AnswerCache:
+    """A model's answers in the user's cache, by the versions of the libraries installed here."""
+    return answers_of(digest_json({"model": model.digest, "engine": engine()}))
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:

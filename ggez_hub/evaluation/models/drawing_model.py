@@ -187,10 +187,7 @@ class DrawingModel:
         for start in range(0, len(prompts), CHUNK):
             part = prompts[start : start + CHUNK]
             orders = [Order(p.prompt, seed, drawing) for p in part for seed in drawing.seeds]
-            drawn = answer_once(
-                {o.digest: o for o in orders}, self.known, self.painter.draw, chunk=1
-            )
-            files = iter([drawn[order.digest] for order in orders])
+            files = iter(self.drawings(orders))
             shown = [(prompt, list(islice(files, len(drawing.seeds)))) for prompt in part]
             choices = [choice for prompt, own in shown for choice in _choices(prompt, own)]
             found = self.judge.answer(ask_about(benchmark, choices), method)
@@ -209,6 +206,11 @@ class DrawingModel:
                 is_choice = benchmark.metric == "drawn_choice"
                 chance.append(floors[_id(prompt, 0, 0)] if is_choice else 0.0)
         return _outcomes(prompts, drawing, judged, chance)
+
+    def drawings(self, orders: Sequence[Order]) -> list[bytes]:
+        """The pictures as PNG files, as they are: nobody judges them."""
+        drawn = answer_once({o.digest: o for o in orders}, self.known, self.painter.draw, chunk=1)
+        return [drawn[order.digest] for order in orders]
 
     def _recognised(self, asked: Recognition) -> Outcomes:
         similarity, names = [], []

@@ -92,7 +92,7 @@ class GenerativeModel:
             return asked.all_missing()
         if asked.questions is None or method == GENERATION:
             posed = pose(asked, self.writer.prompt)
-            found = read_replies(asked, self._answers(posed, self.writer.replies))
+            found = read_replies(asked, self.replies(posed))
         else:
             posed = [
                 Posed(c.item.picture or b"", self.writer.prompt(c.text), c.item.options)
@@ -104,6 +104,10 @@ class GenerativeModel:
             found = asked.questions.scored(scores)
         prompts = [digest_json(p.prompt) for p in posed]
         return replace(found, missing=asked.missing).with_details(prompts=prompts)
+
+    def replies(self, posed: Sequence[Posed]) -> list[str]:
+        """What it writes, as it is: nothing is read from it."""
+        return self._answers(posed, self.writer.replies)
 
     def _less_unconditional(
         self, posed: Sequence[Posed], scores: NDArray[np.float64]

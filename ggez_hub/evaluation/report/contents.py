@@ -15,6 +15,7 @@ from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.answers.scores import NotComparable, mean_difference, score_of
 from ggez_hub.evaluation.gates.outcome import Limits, gate_report
+from ggez_hub.evaluation.gates.people import rows_beside
 from ggez_hub.evaluation.report.examples import Material, examples
 from ggez_hub.evaluation.results.breakdown import (
     Dimension,
@@ -47,8 +48,16 @@ TEMPLATE = Path(__file__).with_name("page.html")
 PLACE = "__CONTENTS__"
 
 
-def contents(evidence: Evidence, limits: Limits, material: Material | None = None) -> Json:
-    """The contents of a page; raises UsageProblem for material of other tasks."""
+def contents(
+    evidence: Evidence,
+    limits: Limits,
+    material: Material | None = None,
+    study: Path | None = None,
+) -> Json:
+    """The contents of a page; raises UsageProblem for material of other tasks.
+
+    `study` is a folder with scores of people; without one those on a card are shown.
+    """
     header, parts = evidence.header, evidence.header.parts
     found = figures(evidence)
     chosen = found["selection"]["beta"]
@@ -80,7 +89,8 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
             {"beta": as_json(s.beta), "low": s.low, "high": s.high}
             for s in _ranges(select, Policy.parse(header.policy))
         ],
-        "gates": None if base is None else _gates(evidence, limits),
+        "gates": None if base is None else _gates(evidence, limits, study),
+        "people": [row.model_dump(mode="json") for row in rows_beside(evidence, study)],
         "years": _years(header.region),
         "tasks": _tasks(evidence, base, beta),
         "contamination": {
@@ -147,9 +157,9 @@ def _lines(curve: ParityCurve | None) -> list[Json]:
     ]
 
 
-def _gates(evidence: Evidence, limits: Limits) -> Json:
+def _gates(evidence: Evidence, limits: Limits, study: Path | None) -> Json:
     try:
-        return gate_report(evidence, limits).as_dict()
+        return gate_report(evidence, limits, study=study).as_dict()
     except GgezError as problem:
         return {"outcome": "undetermined", "reason": problem.message, "gates": []}
 

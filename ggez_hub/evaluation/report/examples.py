@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -23,7 +22,7 @@ from ggez_hub.evaluation.benchmarks.task import Task
 from ggez_hub.evaluation.benchmarks.task_questions import read_items
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.extras import require
-from ggez_hub.images import to_rgb
+from ggez_hub.images import BadPicture, to_rgb
 from ggez_hub.parity.betas import Beta
 
 # Of each kind; a page with hundreds of pictures is no longer read.
@@ -31,7 +30,7 @@ EACH = 6
 # A page carries its pictures: larger ones are made smaller.
 MAX_PICTURE = 200_000
 SIDE = 384
-SHA256 = re.compile(r"^[0-9a-f]{64}$")
+SHA256 = re.compile(r"^[0-9a-f]{64}\Z")
 MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
 TEST: Split = "test"
@@ -206,16 +205,11 @@ def _picture(data: bytes | None) -> str | None:
 
 def _smaller(data: bytes) -> bytes | None:
     require("eval", "PIL")
-    from PIL import Image
-
     stream = io.BytesIO()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            small = to_rgb(data)
-            small.thumbnail((SIDE, SIDE))
-            small.save(stream, "JPEG")
-    # A broken file may break its format's reader in any way.
-    except Exception:
+        small = to_rgb(data)
+    except BadPicture:
         return None
+    small.thumbnail((SIDE, SIDE))
+    small.save(stream, "JPEG")
     return stream.getvalue()

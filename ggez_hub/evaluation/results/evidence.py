@@ -23,6 +23,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import Answers, Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.predictions import parse_predictions
 from ggez_hub.evaluation.benchmarks.task import Task
+from ggez_hub.evaluation.people.card_rows import COPY as PEOPLE
 from ggez_hub.evaluation.results.header import (
     BASELINE_NAMES,
     AdapterRecord,
@@ -210,7 +211,8 @@ def _open_card(path: Path) -> Evidence:
 
 def _read_files(folder: Path, wanted: Sequence[str]) -> tuple[dict[str, Answers], list[str]]:
     """The answers in the files with these sha256s below a folder, and what is wrong with the files."""
-    files = {sha256_file(file): file for file in sorted(folder.rglob("*.parquet"))}
+    places = (file for file in folder.rglob("*.parquet") if not file.name.startswith(PEOPLE))
+    files = {sha256_file(file): file for file in sorted(places)}
     found: dict[str, Answers] = {}
     problems = []
     # A file that no row names may be one that was changed since: its answers are looked at too.

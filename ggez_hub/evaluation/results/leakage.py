@@ -109,6 +109,6 @@ def _keys(name: str) -> frozenset[str]:
 
 def _slug(name: str) -> str:
     """The last two parts of a name without case, punctuation and a remark in brackets."""
-    plain = re.sub(r"\(.*?\)|@main$", "", name).strip().rstrip("/").lower()
+    plain = re.sub(r"\(.*?\)|@main\Z", "", name).strip().rstrip("/").lower()
     parts = [re.sub(r"[^a-z0-9]", "", part) for part in plain.split("/")]
     return "/".join(parts[-2:])

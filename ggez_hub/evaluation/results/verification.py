@@ -17,6 +17,7 @@ from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Answers, Cell
 from ggez_hub.evaluation.answers.predictions import parse_predictions
 from ggez_hub.evaluation.answers.scores import Score, score_of
+from ggez_hub.evaluation.people.card_rows import recomputed_rows
 from ggez_hub.evaluation.results.baselines import recomputed_baselines
 from ggez_hub.evaluation.results.closed_part import closed_part, misplaced
 from ggez_hub.evaluation.results.consistency import contradictions
@@ -170,6 +171,12 @@ class _Check:
             self.parity(measured, answers)
         for run, outcomes in evidence.seeds:
             self.seed(run, replace(evidence, outcomes=outcomes))
+        for row, own, problem in recomputed_rows(card, evidence.place):
+            where = f"people: {row.measure} of {row.model[:8]}"
+            if own is None:
+                self.problems.append(f"{where}: {problem}")
+            else:
+                self.compare(row.model_dump(mode="json"), own.model_dump(mode="json"), where)
         self.unproven += sum(run.predictions == UNKNOWN for run in card.seeds)
 
     def rows(self, curve: Rows, outcomes: Answers) -> None:

@@ -25,7 +25,7 @@ from ggez_hub.safe_yaml import load_mapping
 from ggez_hub.validation_errors import listed
 from ggez_hub.yaml_text import read_text
 
-RUN = re.compile(r"^run_(\d+)$")
+RUN = re.compile(r"^run_(\d+)\Z")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}")
 MAX_CONFIG_BYTES = 8_000_000
 MAX_ROWS_BYTES = 2_000_000_000

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ggez_hub.contained_files import require_contained_files
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Family, Layout, UnknownLayout, detect_family
 from ggez_hub.families.weight_files import PICKLES
@@ -68,7 +69,12 @@ CONFIGURATION = frozenset({CONFIG, MANIFEST})
 
 
 def find_form(source: Path) -> Form:
-    """The form of the adapter at `source`, a folder or a file; raises BadAdapter if it has none."""
+    """The form of the adapter at `source`, a folder or a file.
+
+    Raises BadAdapter if it has none, UnsafeFile for a folder with links that lead out, or pipes.
+    """
+    if source.is_dir():
+        require_contained_files(source, source.iterdir())
     for form in FORMS:
         if form.holds(source):
             return form

@@ -34,7 +34,7 @@ ENDS = {
 }
 
 # Prefixes of names whose steps are joined by `_`, and the components that they may be of.
-FLAT = re.compile(r"^(?P<prefix>lora_unet|lora_transformer|lora_te\d?|lycoris)_(?P<path>.+)$")
+FLAT = re.compile(r"^(?P<prefix>lora_unet|lora_transformer|lora_te\d?|lycoris)_(?P<path>.+)\Z")
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "lora_unet": DENOISERS, "lora_transformer": DENOISERS, "lycoris": DENOISERS,
     "lora_te": ("text_encoder",), "lora_te1": ("text_encoder",), "lora_te2": ("text_encoder_2",),

@@ -53,7 +53,7 @@ NUMBERS: Mapping[str, str] = {
 
 
 def _pattern(ends: Iterable[str], module: str = r".+") -> re.Pattern[str]:
-    return re.compile(rf"^(?P<module>{module})\.(?P<end>{'|'.join(map(re.escape, ends))})$")
+    return re.compile(rf"^(?P<module>{module})\.(?P<end>{'|'.join(map(re.escape, ends))})\Z")
 
 
 PATTERNS: Mapping[str, re.Pattern[str]] = {
@@ -79,8 +79,8 @@ PAIRS = {"LoRA": frozenset({"A", "B"}), "LoRA on an embedding": KINDS["LoRA on a
 # Keys that belong to arithmetic that is not computed here, and what that is called.
 OTHER_FORMS: Mapping[str, re.Pattern[str]] = {
     "OFT (LyCORIS)": re.compile(r"\.oft_"),
-    "IA3 (LyCORIS)": re.compile(r"\.on_input$"),
-    "GLoRA (LyCORIS)": re.compile(r"\.[ab][12]\.weight$"),
+    "IA3 (LyCORIS)": re.compile(r"\.on_input\Z"),
+    "GLoRA (LyCORIS)": re.compile(r"\.[ab][12]\.weight\Z"),
     "textual inversion": re.compile(r"^bundle_emb\."),
 }
 

@@ -20,6 +20,7 @@ from ggez_hub.merging.adapters.peft_config import (
     check_options,
     lycoris_rank_and_scale,
     moved_by,
+    require_plain,
     scale_of,
 )
 from ggez_hub.merging.deltas import BadAdapter
@@ -117,6 +118,7 @@ def _configs(lora: LoraFile) -> dict[str, dict[str, Any]]:
         kind = config.get("peft_type") or "LORA"
         if kind not in KINDS:
             raise BadAdapter(f"{lora.file.path}: {METADATA_KEY} describes {kind!r}")
+        require_plain(config, lora.file.path)
         check_options(config, lora.file.path, KINDS[kind])
         if moved_by(config) is not None:
             raise BadAdapter(

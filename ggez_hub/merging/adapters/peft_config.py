@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.merging.adapters.module_patterns import by_pattern
 from ggez_hub.merging.deltas import BadAdapter
+from ggez_hub.yaml_text import read_text
 
 CONFIG = "adapter_config.json"
+MAX_BYTES = 8_000_000
 
 # Keys of LoraConfig that do not change what the stored matrices add to the base.
 INERT = frozenset(
@@ -90,12 +92,13 @@ def read_any_config(folder: Path, kinds: Collection[str] = (*KINDS, *METHODS)) -
     """The configuration of an adapter of one of `kinds`; raises BadAdapter."""
     path = folder / CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(read_text(path, MAX_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise BadAdapter(f"{path} cannot be read: {error}") from error
     kind = config.get("peft_type") if isinstance(config, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
         raise _refused(path, kind, kinds)
+    require_plain(config, path)
     named = config.get("modules_to_save")
     if not is_off(named) and not (
         isinstance(named, list) and all(isinstance(entry, str) for entry in named)
@@ -111,6 +114,24 @@ def read_any_config(folder: Path, kinds: Collection[str] = (*KINDS, *METHODS)) -
     else:
         check_options(config, path, KINDS[kind])
     return config
+
+
+def require_plain(config: Mapping[str, Any], path: Path) -> None:
+    """Raise BadAdapter for ranks and alphas that are not numbers, and for what is not text."""
+    try:
+        json.dumps(config, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise BadAdapter(f"{path} cannot be read: {error}") from error
+    for option in ("r", "lora_alpha", "alpha"):
+        if config.get(option) is not None:
+            _number(config[option], path)
+    for option in ("rank_pattern", "alpha_pattern"):
+        patterns = config.get(option) or {}
+        if not isinstance(patterns, dict):
+            raise BadAdapter(f"{path}: {option} holds no patterns")
+        # AdaLoRA's are lists of the ranks that are left.
+        for value in patterns.values() if config.get("peft_type") != "ADALORA" else ():
+            _number(value, path)
 
 
 def read_scaling_config(folder: Path, kinds: Collection[str] = tuple(KINDS)) -> dict[str, Any]:
@@ -219,19 +240,11 @@ def alpha_of(config: Mapping[str, Any], module: str, path: Path) -> float:
     return _number(by_pattern(config, "alpha_pattern", module, common, path), path)
 
 
-def by_pattern(config: Mapping[str, Any], name: str, module: str, default: Any, path: Path) -> Any:
-    """PEFT's rule: the first pattern that matches the end of the module's path, else the default."""
-    patterns = config.get(name) or {}
-    try:
-        for pattern, value in patterns.items():
-            if re.match(rf"(.*\.)?({pattern})$", module):
-                return value
-    except (AttributeError, re.error) as error:
-        raise BadAdapter(f"{path}: {name} holds no patterns: {error}") from error
-    return default
-
-
 def _number(value: object, path: Path) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadAdapter(f"{path}: a rank or an alpha is {value!r}, which is not a number")
-    return float(value)
+    try:
+        number = float(value) if type(value) in {int, float} else math.nan  # type: ignore[arg-type]
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise BadAdapter(f"{path}: a rank or an alpha is {value!r:.60}, which is not a number")
+    return number

@@ -37,10 +37,10 @@ LORA_BIAS = "lora_B.bias"
 PARTS = {
     "LORA": re.compile(
         r"^(?P<module>.+)\.(?P<part>lora_B\.bias|lora_(?:embedding_)?[AB]|lora_magnitude_vector"
-        r"|token_adapter\.trainable_tokens_delta)(?:\.weight)?$"
+        r"|token_adapter\.trainable_tokens_delta)(?:\.weight)?\Z"
     ),
-    "LOHA": re.compile(r"^(?P<module>.+)\.(?P<part>hada_(?:w[12]_[ab]|t[12]))$"),
-    "LOKR": re.compile(r"^(?P<module>.+)\.(?P<part>lokr_(?:w[12](?:_[ab])?|t2))$"),
+    "LOHA": re.compile(r"^(?P<module>.+)\.(?P<part>hada_(?:w[12]_[ab]|t[12]))\Z"),
+    "LOKR": re.compile(r"^(?P<module>.+)\.(?P<part>lokr_(?:w[12](?:_[ab])?|t2))\Z"),
 }
 
 

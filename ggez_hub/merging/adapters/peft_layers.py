@@ -8,18 +8,20 @@ tensors for all modules together get all of them, with base weights that take no
 from __future__ import annotations
 
 import copy
-import logging
-import math
-import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.merging.adapters.module_delta import FLOATING, read_values
-from ggez_hub.merging.adapters.peft_config import VARIANTS
+from ggez_hub.merging.adapters.peft_model_config import (
+    named_modules,
+    our_error,
+    peft_config,
+    quiet,
+    without_patterns,
+)
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.safetensors_header import WeightFile
 
@@ -36,12 +38,6 @@ TOGETHER = frozenset({"ADALORA", "RANDLORA"})
 SINGLE = frozenset({"PSOFT"})
 # Numbers that PEFT counts by itself, and does not save.
 NOT_SAVED = ".ranknum."
-# Sizes that PEFT allocates before it has seen a tensor, and the most that they, and all of them
-# multiplied, may be.
-SIZES = ("r", "init_r", "u", "num_vectors", "vector_length")
-LARGEST, TOGETHER_LARGEST = 1 << 14, 1 << 26
-LONGEST = {"theta_d_length": 1 << 26, "n_frequency": 1 << 28}
-
 Weights = Mapping[str, "torch.Tensor"]
 """The parameters of a module by their names: `weight`, `bias`."""
 
@@ -68,7 +64,7 @@ class PeftLayers:
         `weights` are those before, in float64, which may be changed. Raises BadAdapter.
         """
         kind = self.config["peft_type"]
-        with our_error(self.folder, kind), _quiet():
+        with our_error(self.folder, kind), quiet():
             if self._together:
                 if not self._built:
                     self._built.append(self._wrapped({p: {} for p in self.modules}))
@@ -102,7 +98,12 @@ class PeftLayers:
         for path, own in weights.items():
             values = {name: t.float() for name, t in own.items()} if single else own
             _put(skeleton.get_submodule(path), values)
-        config = peft_config(self.folder, self.config)
+        named = named_modules(self.folder, self.config, weights)
+        if unnamed := weights.keys() - set(named):
+            raise BadAdapter(
+                f"{self.folder}: its configuration does not name {min(unnamed)!r}, which it changes"
+            )
+        config = peft_config(self.folder, without_patterns(self.folder, self.config, named))
         # What PEFT draws at random the adapter's tensors replace, all of it.
         model = peft.PeftModel(skeleton, config, ADAPTER, autocast_adapter_dtype=False)
         # Some parameters PEFT makes in float32, whatever the base is.
@@ -140,75 +141,6 @@ class PeftLayers:
                 raise BadAdapter(f"{self.folder} lacks {key.replace(f'.{ADAPTER}', '')!r}")
 
 
-def peft_config(folder: Path, config: Mapping[str, Any]) -> Any:
-    """PEFT's configuration of an adapter; raises BadAdapter for an option that it does not know."""
-    from peft import PeftType
-    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
-
-    kind = str(config["peft_type"])
-    made = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(kind)]
-    known = made.__dataclass_fields__
-    if unknown := sorted(set(config) - set(known)):
-        raise BadAdapter(
-            f"{folder}: PEFT does not know the option {unknown[0]!r} of a {kind}",
-            "It was made with another version of PEFT.",
-        )
-    with our_error(folder, kind):
-        _require_sizes(folder, config)
-    # auto_mapping names code to import; the task decides which class of PEFT's wraps the model.
-    # What is saved beside the layers is none of theirs.
-    own = {
-        "auto_mapping": None,
-        "task_type": None,
-        "modules_to_save": None,
-        "bias": "none",
-        "trainable_token_indices": None,
-    }
-    changed = {name: value for name, value in own.items() if name in known}
-    with our_error(folder, kind), _quiet():
-        return made(**{**config, **changed, "inference_mode": True})
-
-
-def _require_sizes(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raise BadAdapter for sizes that no adapter has, before memory is asked for them."""
-    options = [options for name in VARIANTS if isinstance(options := config.get(name), dict)]
-    sizes = {name: config[name] for name in SIZES if isinstance(config.get(name), int)}
-    sizes |= {k: v for own in options for k, v in own.items() if isinstance(v, int)}
-    ranks = config.get("rank_pattern") or {}
-    named = [(name, size, LARGEST) for name, size in (sizes | ranks).items()]
-    named += [(name, config.get(name), longest) for name, longest in LONGEST.items()]
-    for name, size, largest in named:
-        if isinstance(size, int) and size > largest:
-            raise BadAdapter(f"{folder}: {name} = {size} is not a size of an adapter")
-    if math.prod(max(size, 1) for size in sizes.values()) > TOGETHER_LARGEST:
-        raise BadAdapter(f"{folder}: {', '.join(sizes)} are not sizes of an adapter")
-
-
-def named_modules(folder: Path, config: Mapping[str, Any], paths: Iterable[str]) -> list[str]:
-    """Those of `paths` that the config names, by PEFT's own rule."""
-    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
-
-    made = peft_config(folder, config)
-    matches = PEFT_TYPE_TO_TUNER_MAPPING[made.peft_type]._check_target_module_exists
-    return [path for path in paths if path and matches(made, path)]
-
-
-@contextmanager
-def our_error(folder: Path, kind: str) -> Iterator[None]:
-    """What PEFT raises as a BadAdapter with its words."""
-    try:
-        yield
-    except BadAdapter:
-        raise
-    # A config and tensors from outside may break PEFT's code in any way.
-    except Exception as error:
-        problem = " ".join((str(error) or type(error).__name__).split())
-        raise BadAdapter(
-            f"{folder}: PEFT cannot merge this {kind}: {problem[:300]}",
-            "Use the adapter as it is with PEFT.",
-        ) from error
-
-
 def _skeleton(modules: Mapping[str, nn.Module]) -> nn.Module:
     """A model that has copies of these modules at their paths, and nothing else."""
     from torch import nn
@@ -234,16 +166,3 @@ def _put(module: nn.Module, weights: Weights) -> None:
         if value is None:
             value = torch.zeros((), dtype=torch.float64).expand(parameter.shape)
         setattr(module, name, torch.nn.Parameter(value, requires_grad=False))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without PEFT's remarks: about options of the config, which are the adapter's author's."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

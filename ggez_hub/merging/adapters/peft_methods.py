@@ -15,7 +15,8 @@ from ggez_hub.merging.adapters.finetune import same_values
 from ggez_hub.merging.adapters.module_delta import ModuleDelta, by_target, read_values, require_room
 from ggez_hub.merging.adapters.peft_config import BIAS, METHODS, WEIGHT
 from ggez_hub.merging.adapters.peft_folder import TOKENS, PeftOnBase
-from ggez_hub.merging.adapters.peft_layers import PeftLayers, named_modules
+from ggez_hub.merging.adapters.peft_layers import PeftLayers
+from ggez_hub.merging.adapters.peft_model_config import named_modules
 from ggez_hub.merging.adapters.saved_parameters import Rows, Saved, rows_of, saved_parameters
 from ggez_hub.merging.delta_rows import RowDelta, Whole
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase

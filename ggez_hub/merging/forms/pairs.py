@@ -160,9 +160,9 @@ def _pattern(pair: ScaledPair) -> str:
 
 # What diffusers and its scripts wrote before PEFT's names: diffusers/utils/state_dict_utils.py.
 OLD_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\.lora(?:_linear_layer)?$"), ""),
-    (re.compile(r"\.to_(q|k|v)_lora$"), r".to_\1"),
-    (re.compile(r"\.to_out_lora$"), ".to_out.0"),
+    (re.compile(r"\.lora(?:_linear_layer)?\Z"), ""),
+    (re.compile(r"\.to_(q|k|v)_lora\Z"), r".to_\1"),
+    (re.compile(r"\.to_out_lora\Z"), ".to_out.0"),
 )
 
 

@@ -30,7 +30,7 @@ from ggez_hub.registry.contribution.training_metadata import REPO
 
 EVIDENCE = "evidence"
 # Answers that these commands have copied: what the copy is of, and the start of its sha256.
-COPY = re.compile(r"^(measured|joint|average)-([0-9a-f]{12})\.parquet$")
+COPY = re.compile(r"^(measured|joint|average)-([0-9a-f]{12})\.parquet\Z")
 
 
 @dataclass(frozen=True)

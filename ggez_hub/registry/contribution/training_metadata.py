@@ -49,8 +49,8 @@ ARCHITECTURES: Mapping[str, str] = {
     "stable-diffusion-3-medium": SD3,
     "sd3": SD3,
 }
-REPO = re.compile(rf"^{NAME}/{NAME}$")
-NUMBER = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
+REPO = re.compile(rf"^{NAME}/{NAME}\Z")
+NUMBER = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _checkpoint(name: str | None) -> str | None:
     if name is None or (REPO.match(name) and not name.endswith((".safetensors", ".ckpt"))):
         return name
     stem = re.split(r"[/\\]", name)[-1]
-    return re.sub(r"\.(safetensors|ckpt|pt|pth)$", "", stem) or None
+    return re.sub(r"\.(safetensors|ckpt|pt|pth)\Z", "", stem) or None
 
 
 def _value(text: str) -> float | int | str | bool:

@@ -24,7 +24,7 @@ from ggez_hub.validation_errors import written_as
 
 # Where huggingface_hub keeps a repository at a commit.
 CACHED = re.compile(
-    r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/(?P<revision>[0-9a-f]{40})$"
+    r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/(?P<revision>[0-9a-f]{40})\Z"
 )
 
 
@@ -112,7 +112,7 @@ def _fetched(hub: Hub, at: RepoAtCommit, files: list[HubFile], place: Path) -> M
 
 
 REPOSITORY = re.compile(
-    r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>\w[\w.-]*(/\w[\w.-]*)*)$",
+    r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>\w[\w.-]*(/\w[\w.-]*)*)\Z",
     re.ASCII,
 )
 

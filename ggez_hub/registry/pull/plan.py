@@ -17,6 +17,7 @@ from ggez_hub.registry.index.search import yanked_adapters
 from ggez_hub.registry.licences import obligations
 from ggez_hub.registry.lock import Lock, check_upstream, require_plugins
 from ggez_hub.registry.pull.choices import decide
+from ggez_hub.registry.pull.first_use import require_first_use
 from ggez_hub.registry.pull.parity_table import (
     MeasuredSwitch,
     ParityTable,
@@ -47,7 +48,9 @@ class PullPlan(Resolved):
         """The card's test scores, of a composition those of its joint curve; none on other weights."""
         if self.together is not None:
             return joint_table(self.together, self.resolution)
-        if len(self.documents) > 1 or self.resolution.fits_by != "weights":
+        card = self.documents[0].card
+        # A curve is of the bytes that its card records.
+        if len(self.documents) > 1 or self.resolution.fits_by != "weights" or not card.pinned:
             return None
         return parity_table(self.documents[0].card, self.resolution)
 
@@ -57,6 +60,8 @@ class PullPlan(Resolved):
         if len(self.documents) < 2 or resolution.fits_by != "weights":
             return None
         cards = [document.card for document in self.documents]
+        if not all(card.pinned for card in cards):
+            return None
         return joint_measurement(cards, resolution.region, resolution.alpha.value)
 
     @property
@@ -69,6 +74,8 @@ class PullPlan(Resolved):
     def switch(self) -> MeasuredSwitch | None:
         """What is known of the switch of one adapter; None for several, and for complete models."""
         if len(self.documents) > 1 or self.resolution.base is None:
+            return None
+        if not self.documents[0].card.pinned:
             return None
         return measured_switch(self.documents[0].card, self.resolution)
 
@@ -91,9 +98,11 @@ def plan(
     *,
     costs_only: bool = False,
 ) -> PullPlan:
-    """Resolve a request for the folder `out`; takes and raises what `decide` does."""
+    """Resolve a request for the folder `out`; takes and raises what `decide` does, and ChangedSince."""
     out = out or Path(f"ggez-{request.region}")
     resolved = decide(request, hub, out, costs_only=costs_only)
+    if not request.accept_changed:
+        require_first_use(resolved, hub)
     return PullPlan(**vars(resolved), warnings=tuple(_unexpected(resolved)))
 
 

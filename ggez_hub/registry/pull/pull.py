@@ -19,6 +19,7 @@ from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
 from ggez_hub.registry.lock import Lock, differences, lock_place, read_lock, record_outputs
 from ggez_hub.registry.pull.cache import record_files, unchanged_files
+from ggez_hub.registry.pull.first_use import note_first_use
 from ggez_hub.registry.pull.plan import PullPlan
 from ggez_hub.registry.pull.preflight import Preflight, preflight, require_inputs
 from ggez_hub.registry.pull.published_merge import PublishedMerge, find_published, take_published
@@ -118,6 +119,8 @@ def carry_out(
             # Before the model is moved beside it: a lock without its model is in nobody's way.
             write_file(lock_file, lock.to_text())
         record_files(out, lock.outputs)
+    if planned.lock is None:
+        note_first_use(planned, hub)
     published = f"{made.repo}@{made.revision}" if made else None
     return Pulled(out, lock, reused=False, published=published)
 

@@ -136,6 +136,10 @@ def chosen_beta(
     """
     if given is not None:
         return ChosenBeta(value=given, why="given", reason="given with --beta")
+    if not card.pinned and card.curve != UNKNOWN:
+        raise NotFit(
+            "gives no beta: its curve is of bytes that its card does not record (give --beta)"
+        )
     try:
         chosen = choose_for(card, region=region.id, alpha=alpha, policy=policy)
     except NoCurve as problem:

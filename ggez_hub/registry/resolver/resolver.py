@@ -132,7 +132,8 @@ class Resolver:
         if request.beta is None and self.is_switch:
             return [AS_MEASURED] * len(cards)
         # A joint curve is of one base: on other weights of its shape nothing was measured.
-        if len(cards) > 1 and request.beta is None and not request.allow_shape_match:
+        joint = len(cards) > 1 and all(card.pinned for card in cards)
+        if joint and request.beta is None and not request.allow_shape_match:
             together = joint_measurement(cards, region.id, alpha)
             if together is not None:
                 return chosen_together(together, alpha, policy)

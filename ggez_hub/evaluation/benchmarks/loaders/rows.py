@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.parquet import read_pieces
+from ggez_hub.text_lines import pieces, read_lines
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def read_rows(path: Path, columns: Mapping[str, str]) -> Iterator[Row]:
     try:
         yield from _checked(path, columns, *reader(path, columns))
     # Those of pyarrow are among these.
-    except (OSError, ValueError, NotImplementedError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, NotImplementedError, csv.Error) as error:
         raise GgezError(f"{path} cannot be read: {error}") from error
 
 
@@ -127,12 +128,12 @@ def _parquet(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator
     import pyarrow.parquet as pq
 
     names = set(pq.read_schema(path).names)
-    pieces = read_pieces(path, [name for name in columns if name in names])
-    return names, chain.from_iterable(pieces)
+    rows = read_pieces(path, [name for name in columns if name in names])
+    return names, chain.from_iterable(rows)
 
 
 def _jsonl(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dict[str, Any]]]:
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    rows = [json.loads(line.decode("utf-8-sig")) for line in read_lines(path)]
     if not all(isinstance(row, dict) for row in rows):
         raise GgezError(f"{path} holds a line that is not a JSON object")
     return {name for row in rows for name in row}, iter(rows)
@@ -148,8 +149,8 @@ def _csv(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dic
             for name, value in row.items()
         }
 
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(pieces(file))
         rows = [typed(row) for row in reader]
         return set(reader.fieldnames or ()), iter(rows)
 

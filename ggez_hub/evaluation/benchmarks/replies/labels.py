@@ -122,7 +122,7 @@ class Labels:
             return
         # As in dates and abbreviations: two with full stops.
         if re.match(r"\.\w", self.text[end : end + 2]) or re.search(
-            r"\w\.$", self.text[max(start - 2, 0) : start]
+            r"\w\.\Z", self.text[max(start - 2, 0) : start]
         ):
             return
         yield Mention(start, end, number, "letter", headline)

@@ -1,0 +1,89 @@
+"""A server for an application: uvicorn on a socket that is bound at once."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import sys
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from ggez_hub.embedded.errors import HubError
+
+LOCALHOST = "127.0.0.1"
+
+
+class AppServer(uvicorn.Server):
+    """A uvicorn server for an application; `port=0` takes a free port, `headers` is in bytes.
+
+    Raises HubError if the address or port is not available.
+    """
+
+    def __init__(
+        self, app: ASGIApp, host: str = LOCALHOST, port: int = 0, headers: int = 32 << 10
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                h11_max_incomplete_event_size=headers,
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=2,
+            )
+        )
+        self.socket = _listen(host, port)
+        self._host = host
+
+    @property
+    def url(self) -> str:
+        """The address of the server."""
+        # Listening on every address is reached at the loopback one.
+        host = {"0.0.0.0": LOCALHOST, "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        host = f"[{host}]" if ":" in host else host
+        return f"http://{host}:{self.socket.getsockname()[1]}"
+
+    def run_until(self, finished: Callable[[], bool] | None = None, period: float = 0.25) -> None:
+        """Serve until a signal comes or `finished`, called every `period` seconds, returns True."""
+        asyncio.run(self._run_until(finished, period))
+
+    async def _run_until(self, finished: Callable[[], bool] | None, period: float) -> None:
+        serving = asyncio.create_task(self.serve(sockets=[self.socket]))
+        while finished is not None and not serving.done() and not self.should_exit:
+            await asyncio.wait([serving], timeout=period)
+            if await asyncio.to_thread(finished):
+                self.should_exit = True
+        await serving
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server on `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sets TCP_NODELAY where it sees the protocol; without it each answer waits 40 ms for an ACK.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    if sys.platform != "win32":
+        # A restarted server gets its port back at once. On Windows the option means something else.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        reason = error.strerror or str(error)
+        raise HubError(f"cannot listen on port {port} of {host}: {reason}") from error
+    return listening
