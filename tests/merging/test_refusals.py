@@ -224,3 +224,13 @@ def test_a_file_of_weights_that_are_not_a_lora(base, tmp_path):
     save_file({"some.weight": torch.zeros(2)}, path)
     with pytest.raises(BadAdapter, match="few of its keys are those of a LoRA"):
         merge(base, [Adapter(path, 0.5)], tmp_path / "out", EMBEDDING)
+
+
+def test_named_adapters_of_a_folder_are_offered(base, tmp_path):
+    for name in ("th", "vn"):
+        write_lora(tmp_path / "both" / name, targets=["c_fc"])
+    with pytest.raises(BadAdapter) as caught:
+        merge(base, [Adapter(tmp_path / "both", 0.5)], tmp_path / "out", EMBEDDING)
+    assert "holds 2 adapters in folders of their own: th, vn" in caught.value.message
+    assert str(tmp_path / "both" / "th") in caught.value.hint
+    merge(base, [Adapter(tmp_path / "both" / "vn", 0.5)], tmp_path / "out", EMBEDDING)

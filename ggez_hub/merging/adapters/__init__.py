@@ -20,6 +20,7 @@ from ggez_hub.merging.adapters.peft_folder import WEIGHTS, holds_peft
 from ggez_hub.merging.adapters.task_vector import MANIFEST, holds_task_vector, open_task_vector
 from ggez_hub.merging.adapters.task_vector import WEIGHTS as VECTOR_WEIGHTS
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex
+from ggez_hub.quantities import counted
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,14 @@ def find_form(source: Path) -> Form:
     """
     if source.is_dir():
         require_contained_files(source, source.iterdir())
+        named = sorted(path.parent.name for path in source.glob(f"*/{CONFIG}"))
+        if named and not (source / CONFIG).is_file():
+            # PEFT saves an adapter that is not called `default` in a folder of its name.
+            raise BadAdapter(
+                f"{source} holds {counted(len(named), 'adapter')} in folders of their own: "
+                f"{', '.join(named)}",
+                f"Name one: {source / named[0]}",
+            )
     for form in FORMS:
         if form.holds(source):
             return form
