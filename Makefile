@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Two for each processor, since tests wait for servers and for the disk.
 WORKERS := $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
-.PHONY: demo test lint format lock hashes audit bench world wheel jobs inspect soak conformance clean
+.PHONY: demo test slow lint format lock hashes audit bench world wheel jobs inspect soak conformance clean
 .DEFAULT_GOAL := help
 
 help: ## List the goals
@@ -88,8 +88,12 @@ inspect: $(STAMP) ## Run suites under inspect-ai, which wants an older fsspec an
 # Files of strangers that many examples of are tried.
 FUZZED := tests/cards/test_fuzz.py tests/merging/test_fuzz.py tests/registry/test_index_file.py
 
-soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing behind; plan large models; fuzz (slow)
-	$(BIN)/python -m pytest -m slow -x --ignore tests/world --ignore tests/core --ignore tests/automation tests
+slow: $(STAMP) ## Tests that take long: training, complete pages, large models, processes that are killed (slow)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow \
+	  --ignore tests/world --ignore tests/core --ignore tests/automation --ignore-glob '*/test_soak.py' tests
+
+soak: $(STAMP) ## Kill at random points and repeat: nothing is left behind, nothing is lost; fuzz (slow)
+	$(BIN)/python -m pytest -m slow -x tests/*/test_soak.py
 	GGEZ_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest $(FUZZED)
 
 conformance: $(STAMP) ## The test suite of huggingface_hub against the embedded hub: passed / reached

@@ -269,6 +269,9 @@ def _registry_part(card: AdapterCard) -> dict[tuple[str, ...], object]:
         for task, row in rows.items():
             if row.measured_by == "registry":
                 found["curve", beta, task] = row
+    for said in card.people:
+        if said.measured_by == "registry":
+            found["people", said.study, said.measure, said.model] = said
     return found
 
 

@@ -20,7 +20,7 @@ def print_study(folder: Path, out: Output) -> None:
 
     found = read_scores(folder)
     header = found.header.model_dump(mode="json")
-    problems = [*found.problems, *differences(found.recorded, found.recomputed)]
+    problems = [*found.problems, *differences(found.recorded, found.recomputed, of="the ratings")]
     pinned = folder / "study.json"
     if pinned.is_file() and sha256_file(pinned) != found.header.study:
         problems.append("study.json is another study than the scores are of")

@@ -31,14 +31,41 @@ from ggez_hub.errors import GgezError, UsageProblem
     type=FILE,
     help="Users to add at the start: a YAML list of {name, fullname, token, orgs}.",
 )
+@click.option(
+    "--public-url",
+    help="The address by which all clients reach the hub, as https://hub.example.org before a proxy.",
+)
+@click.option(
+    "--trust-proxy",
+    "proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A proxy, or a network of them, whose X-Forwarded-Proto is believed.",
+)
+@click.option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    metavar="URL",
+    help="Web pages that may call the hub from a browser, as transformers.js does; * for all.",
+)
 @output_options
-def serve_command(root: Path, host: str, port: int, accounts: Path | None, out: Output) -> None:
+def serve_command(
+    root: Path,
+    host: str,
+    port: int,
+    accounts: Path | None,
+    public_url: str | None,
+    proxies: tuple[str, ...],
+    origins: tuple[str, ...],
+    out: Output,
+) -> None:
     """Serve a folder as a small Hugging Face hub.
 
     The unmodified client speaks to it: HF_ENDPOINT=http://127.0.0.1:8000 hf upload org/name FILE.
     It needs no other service and keeps everything in the folder. Ctrl-C ends it.
     """
-    from ggez_hub.embedded import HubError, SessionError, is_loopback, serve
+    from ggez_hub.embedded import HubError, Network, SessionError, is_loopback, serve
 
     def announce(url: str) -> None:
         token_file = root.absolute() / "token"
@@ -48,11 +75,12 @@ def serve_command(root: Path, host: str, port: int, accounts: Path | None, out: 
         if not is_loopback(host):
             out.note(
                 f"Listening on {host}: others on the network can reach this hub, over plain HTTP. "
-                "Put a TLS proxy in front of it."
+                "Put a TLS proxy in front of it, and give its address by --public-url."
             )
 
     try:
-        serve(root, host, port, accounts, announce=announce)
+        network = Network(public_url, proxies, origins)
+        serve(root, host, port, accounts, network=network, announce=announce)
     except HubError as error:
         if error.status < 500:
             raise UsageProblem(error.message) from error

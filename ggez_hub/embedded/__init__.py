@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ggez_hub.embedded.errors import HubError
     from ggez_hub.embedded.http.app import create_app
     from ggez_hub.embedded.http.body import Limits
+    from ggez_hub.embedded.http.network import Network
     from ggez_hub.embedded.server import serve
     from ggez_hub.embedded.sessions import SessionError, session, session_token
     from ggez_hub.embedded.store import HubStore
@@ -30,6 +31,7 @@ __all__ = [
     "HubError",
     "HubStore",
     "Limits",
+    "Network",
     "SessionError",
     "create_app",
     "is_loopback",
@@ -43,6 +45,7 @@ _MODULES = {
     "errors": {"HubError"},
     "http.app": {"create_app"},
     "http.body": {"Limits"},
+    "http.network": {"Network"},
     "server": {"serve"},
     "sessions": {"SessionError", "session", "session_token"},
     "store": {"HubStore"},

@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -53,7 +54,9 @@ class AppServer(uvicorn.Server):
 
     def run_until(self, finished: Callable[[], bool] | None = None, period: float = 0.25) -> None:
         """Serve until a signal comes or `finished`, called every `period` seconds, returns True."""
-        asyncio.run(self._run_until(finished, period))
+        # uvicorn passes the interrupt on when it has ended: that is how a server is meant to end.
+        with suppress(KeyboardInterrupt):
+            asyncio.run(self._run_until(finished, period))
 
     async def _run_until(self, finished: Callable[[], bool] | None, period: float) -> None:
         serving = asyncio.create_task(self.serve(sockets=[self.socket]))

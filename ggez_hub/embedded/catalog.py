@@ -86,7 +86,7 @@ class Catalog:
     def rename(self, repo: RepoRecord, namespace: str, name: str) -> RepoRecord:
         """Give a repo another name; the old one leads to it until another repo takes it.
 
-        Raises AlreadyExistsError.
+        The move is unfinished until the folder has the new name, too. Raises AlreadyExistsError.
         """
         taken = f"A {repo.type} repository called {namespace}/{name} already exists"
         with self._named(repo.type, namespace, name, taken) as edit:
@@ -98,7 +98,23 @@ class Catalog:
                 "INSERT OR REPLACE INTO moves VALUES (?, ?, ?, ?)",
                 (repo.type, repo.namespace, repo.name, repo.key),
             )
+            edit.execute(
+                "INSERT INTO unfinished_moves VALUES (?, ?, ?)",
+                (repo.key, repo.namespace, repo.name),
+            )
         return self.get(repo.type, namespace, name)
+
+    def unfinished_moves(self) -> list[tuple[RepoRecord, str, str]]:
+        """The repos whose folder may still have an old name: with its namespace and the name."""
+        rows = self._database.rows(
+            "SELECT repos.*, old.namespace AS old_namespace, old.name AS old_name "
+            "FROM unfinished_moves AS old JOIN repos ON repos.key = old.repo"
+        )
+        return [(from_row(RepoRecord, row), row["old_namespace"], row["old_name"]) for row in rows]
+
+    def finish_move(self, repo: RepoRecord) -> None:
+        """Record that the folder of a repo has its name."""
+        self._database.write("DELETE FROM unfinished_moves WHERE repo = ?", repo.key)
 
     def remove(self, repo: RepoRecord) -> list[str]:
         """Remove a repo; the LFS objects that no repo refers to any longer."""

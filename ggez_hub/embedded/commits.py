@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -155,29 +155,3 @@ def author_name(commit: Commit) -> str:
     """The author of a commit, without the address."""
     identity = _IDENTITY.match(commit.author.decode(errors="replace"))
     return identity["name"] if identity else "unknown"
-
-
-def ancestry(objects: Objects, start: str) -> Iterator[Commit]:
-    """A commit and its ancestors along the first parents, newest first."""
-    commit = objects.commit(start)
-    yield commit
-    while commit.parents:
-        commit = objects.commit(commit.parents[0].decode())
-        yield commit
-
-
-def last_changes(objects: Objects, start: str, paths: Iterable[str]) -> dict[str, Commit]:
-    """For each path, the newest commit up to `start` that changed it."""
-    pending = set(paths)
-    found: dict[str, Commit] = {}
-    history = ancestry(objects, start)
-    commit = next(history, None)
-    while commit is not None and pending:
-        parent = next(history, None)
-        for path in list(pending):
-            before = locate(objects, parent.tree.decode(), path) if parent else None
-            if before != locate(objects, commit.tree.decode(), path):
-                found[path] = commit
-                pending.discard(path)
-        commit = parent
-    return found

@@ -128,8 +128,13 @@ CREATE INDEX tags_by_repo ON tags (repo);
 """
 
 # Xet: the xorbs and which repo may refer to which; large files that are made of them, and the chunks by
-# which others find them.
+# which others find them. Moved repos whose folder still has the old name.
 _V3: Final = """
+CREATE TABLE unfinished_moves (
+    repo INTEGER PRIMARY KEY REFERENCES repos ON DELETE CASCADE,
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL
+);
 CREATE TABLE xorbs (hash TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE repo_xorbs (
     repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE,

@@ -24,9 +24,9 @@ CARD_FILE: Final = "README.md"
 SORT_KEYS: Final = {
     "lastModified": "last_modified",
     "createdAt": "created",
-    "downloads": "0",
-    "likes": "0",
-    "trendingScore": "0",
+    "downloads": "NULL",
+    "likes": "NULL",
+    "trendingScore": "NULL",
 }
 
 
@@ -100,6 +100,7 @@ class RepoQuery:
     words: Sequence[str] = ()
     tags: Sequence[str] = ()
     pipeline_tag: str | None = None
+    gated: bool | None = None
     sort: str | None = None
     ascending: bool = False
     with_files: bool = False
@@ -197,4 +198,6 @@ def _conditions(query: RepoQuery) -> tuple[list[str], list[Any]]:
     found += [("key IN (SELECT repo FROM tags WHERE tag = ?)", [tag]) for tag in query.tags]
     if query.pipeline_tag is not None:
         found.append(("pipeline_tag = ?", [query.pipeline_tag]))
+    if query.gated is not None:
+        found.append((f"gated IS {'NOT NULL' if query.gated else 'NULL'}", []))
     return [text for text, _ in found], [value for _, values in found for value in values]

@@ -19,7 +19,7 @@ from dulwich.patch import write_object_diff
 
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.changes import Change, TreeEditor
-from ggez_hub.embedded.commits import Signature, ancestry, locate, title_and_message
+from ggez_hub.embedded.commits import Signature, locate, title_and_message
 from ggez_hub.embedded.discussions import (
     Discussion,
     Discussions,
@@ -32,6 +32,7 @@ from ggez_hub.embedded.errors import (
     InvalidRequestError,
     RevisionNotFoundError,
 )
+from ggez_hub.embedded.history import first_parents
 from ggez_hub.embedded.lfs import ATTRIBUTES_FILE
 from ggez_hub.embedded.names import pull_ref, target_ref
 from ggez_hub.embedded.objects import FileChange, Objects
@@ -148,14 +149,14 @@ class Comparison:
     @classmethod
     def of(cls, objects: Objects, target: str, head: str) -> Comparison:
         """Compare the commit `head` of a pull request with the commit `target` of the branch it is for."""
-        known = {commit.id for commit in ancestry(objects, target)}
+        known = {link.commit for link in first_parents(objects, target)}
         commits = []
         base: str | None = None
-        for commit in ancestry(objects, head):
-            if commit.id in known:
-                base = commit.tree.decode()
+        for link in first_parents(objects, head):
+            if link.commit in known:
+                base = link.tree
                 break
-            commits.append(commit.id.decode())
+            commits.append(link.commit)
         changes = objects.changes(base, objects.commit(head).tree.decode())
         theirs = objects.commit(target).tree.decode()
         conflicts = []

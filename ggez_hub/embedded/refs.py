@@ -61,10 +61,11 @@ class Refs:
     def resolve(self, revision: str) -> str:
         """The commit that `revision` names: a full ref, a branch, a tag, a commit id or 7 digits of one.
 
-        Raises RevisionNotFoundError.
+        HEAD is the default branch, unless something else has that name. Raises RevisionNotFoundError.
         """
         full = [revision] if revision.startswith("refs/") else []
-        for candidate in (*full, f"refs/heads/{revision}", f"refs/tags/{revision}"):
+        default = ["HEAD"] if revision == "HEAD" else []
+        for candidate in (*full, f"refs/heads/{revision}", f"refs/tags/{revision}", *default):
             commit = self._commit(Ref(candidate.encode(errors="replace")))
             if commit is not None:
                 return commit

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from dulwich.objects import Commit, ObjectID, Tag
+from dulwich.objects import Commit, ObjectID, Tag, Tree
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from filelock import FileLock
 
+from ggez_hub.atomic_files import sync
 from ggez_hub.embedded.changes import Change, edited_tree
 from ggez_hub.embedded.commits import Signature, Snapshot, make_commit
 from ggez_hub.embedded.errors import (
@@ -48,6 +49,14 @@ class RepoFolders:
             Repo.init_bare(made, mkdir=True, default_branch=DEFAULT_BRANCH.encode()).close()
             path.parent.mkdir(parents=True, exist_ok=True)
             made.replace(path)
+
+    def move(self, source: Path, target: Path) -> None:
+        """Rename a repository, in place of what a killed creation may have left; done already is fine."""
+        if source.exists() and source != target:
+            self.discard(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+            sync(target.parent)
 
     def discard(self, path: Path) -> None:
         """Remove a repository; absent is fine."""
@@ -145,12 +154,26 @@ class GitRepository(AbstractContextManager["GitRepository"]):
             self._before_move()
         self.refs.swap(ref, old, new)
 
-    def create_branch(self, name: str, start: str | None) -> None:
+    def create_branch(self, name: str, start: str | None, *, overwrite: bool = False) -> None:
         """Start a branch at a revision (None: the head of main).
 
+        With `overwrite` a branch of that name is moved there; it stays where it is if `start` is None.
         Raises AlreadyExistsError, RevisionNotFoundError.
         """
-        self._create(branch_ref(name), self.refs.resolve(start or DEFAULT_BRANCH))
+        ref = branch_ref(name)
+        with self.lock():
+            old = self.refs.head(name) if overwrite else None
+            if old is not None:
+                if start is not None:
+                    self.move(ref, old, self.refs.resolve(start))
+                return
+        self._create(ref, self.refs.resolve(start or DEFAULT_BRANCH))
+
+    def empty_commit(self, signature: Signature) -> str:
+        """Store a commit without files and ancestors; no ref moves. Its id."""
+        oid = self.write_tree_commit(self.objects.write(Tree()), [], "initial commit", signature)
+        self.objects.flush()
+        return oid
 
     def delete_branch(self, name: str) -> None:
         """Remove a branch.

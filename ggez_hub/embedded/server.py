@@ -8,6 +8,7 @@ from pathlib import Path
 from ggez_hub.embedded.app_server import LOCALHOST, AppServer
 from ggez_hub.embedded.http.app import create_app
 from ggez_hub.embedded.http.body import Limits
+from ggez_hub.embedded.http.network import Network
 from ggez_hub.embedded.sessions import SessionFiles
 from ggez_hub.embedded.store import HubStore
 
@@ -16,10 +17,15 @@ class Server(AppServer):
     """A server for a store; `port=0` takes a free port."""
 
     def __init__(
-        self, store: HubStore, host: str = LOCALHOST, port: int = 0, limits: Limits | None = None
+        self,
+        store: HubStore,
+        host: str = LOCALHOST,
+        port: int = 0,
+        limits: Limits | None = None,
+        network: Network | None = None,
     ) -> None:
         limits = limits or Limits()
-        super().__init__(create_app(store, limits), host, port, limits.headers)
+        super().__init__(create_app(store, limits, network), host, port, limits.headers)
 
 
 def serve(
@@ -28,6 +34,7 @@ def serve(
     port: int = 8000,
     accounts: Path | None = None,
     limits: Limits | None = None,
+    network: Network | None = None,
     announce: Callable[[str], None] = print,
     finished: Callable[[], bool] | None = None,
 ) -> None:
@@ -47,7 +54,7 @@ def serve(
                 load_accounts(store.accounts, accounts)
             store.owner_token()
             store.remove_abandoned()
-            server = Server(store, host, port, limits)
+            server = Server(store, host, port, limits, network)
             with server.socket:
                 files.publish(server.url)
                 announce(server.url)

@@ -13,8 +13,8 @@ Several processes may use one store at the same time.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -62,7 +62,9 @@ class HubStore(AbstractContextManager["HubStore"]):
         root = Path(root).absolute()
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / "open.lock"):
-            return cls(root)
+            store = cls(root)
+        with store._repos_lock():
+            return store
 
     def close(self) -> None:
         """Close the database."""
@@ -109,7 +111,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         namespace, name = split_repo_id(repo_id)
         if not self.accounts.exists(namespace):
             self.accounts.add_org(namespace)
-        with FileLock(self.root / "repos.lock"):
+        with self._repos_lock():
             if self.catalog.find(kind, namespace, name) is not None:
                 if exist_ok:
                     return
@@ -120,7 +122,7 @@ class HubStore(AbstractContextManager["HubStore"]):
 
     def delete_repo(self, repo: RepoRecord) -> None:
         """Remove a repo and the large files that no other repo holds."""
-        with FileLock(self.root / "repos.lock"):
+        with self._repos_lock():
             with self.lfs.lock():
                 for oid in self.catalog.remove(repo):
                     self.lfs.remove(oid)
@@ -133,11 +135,22 @@ class HubStore(AbstractContextManager["HubStore"]):
         Raises AlreadyExistsError, InvalidRequestError if the id is malformed.
         """
         namespace, name = split_repo_id(target)
-        with FileLock(self.root / "repos.lock"):
+        with self._repos_lock():
             moved = self.catalog.rename(repo, namespace, name)
-            self.folder(moved).parent.mkdir(parents=True, exist_ok=True)
-            self.folder(repo).replace(self.folder(moved))
+            self._finish_moves()
         return moved
+
+    @contextmanager
+    def _repos_lock(self) -> Iterator[None]:
+        """Held while repos come, go or move; what a killed process had begun is finished first."""
+        with FileLock(self.root / "repos.lock"):
+            self._finish_moves()
+            yield
+
+    def _finish_moves(self) -> None:
+        for repo, namespace, name in self.catalog.unfinished_moves():
+            self._folders.move(self._folders.path(repo.type, namespace, name), self.folder(repo))
+            self.catalog.finish_move(repo)
 
     def repo(self, repo_type: str, repo_id: str) -> RepoRecord:
         """The repo of that id.
@@ -155,11 +168,11 @@ class HubStore(AbstractContextManager["HubStore"]):
         return GitRepository(self.folder(repo), partial(self.index.forget, repo))
 
     def summary(self, repo: RepoRecord, git: GitRepository, revision: str | None) -> Summary | None:
-        """The summary of a revision (None: the head of main); None for a repo without commits.
+        """The summary of a revision (None or HEAD: that of main); None for a repo without commits.
 
         Raises RevisionNotFoundError.
         """
-        if revision is not None:
+        if revision not in {None, "HEAD"}:
             return summarize(repo.type, git.objects, git.refs.resolve(revision))
         head = git.refs.head(DEFAULT_BRANCH)
         if head is None:

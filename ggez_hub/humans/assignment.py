@@ -16,10 +16,11 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 from typing import TypeVar
 
-from ggez_hub.humans.study import Side, Study, StudyItem
+from ggez_hub.humans.study import Side, Study
 
 T = TypeVar("T")
 # Gold items that train raters, at most; they are not judged again.
@@ -49,13 +50,13 @@ def queue(study: Study, side: Side, language: str, number: int) -> tuple[Shown, 
 
     Raters after the first `raters_needed` are further judges of the same sets.
     """
-    items = judged_items(study, language)
+    items = study.judged.get(language, ())
     if not items:
         return ()
     who = f"{study.seed}|{side}|{language}|{number}"
     raters = _raters_once(study, len(items))
     turn, place = divmod(number, raters)
-    order = _shuffled(f"{study.seed}|{side}|{language}|{turn}", items, lambda item: item.id)
+    order = _order(f"{study.seed}|{side}|{language}|{turn}", items)
     rounds = range(place * len(items) // raters, (place + 1) * len(items) // raters)
     blocks = cyclic_blocks(len(study.models), study.design.outputs)
     names = [model.name for model in study.models]
@@ -73,18 +74,13 @@ def raters_needed(study: Study, side: Side, language: str) -> int:
     """How many raters give every set its `raters_per_item` judgements."""
     if language not in study.raters.get(side, ()):
         return 0
-    items = judged_items(study, language)
+    items = study.judged[language]
     return study.raters_per_item * _raters_once(study, len(items)) if items else 0
 
 
 def training(study: Study, language: str) -> tuple[Shown, ...]:
     """The gold sets with which raters of a language are trained, the same for all of them."""
     return tuple(sets[0] for sets in _gold_sets(study, language)[0])
-
-
-def judged_items(study: Study, language: str) -> list[StudyItem]:
-    """The items that raters of a language judge and that scores are of: all but gold ones."""
-    return [item for item in _readable(study, language) if item.gold is None]
 
 
 def cyclic_blocks(models: int, outputs: int) -> tuple[tuple[int, ...], ...]:
@@ -101,10 +97,6 @@ def cyclic_blocks(models: int, outputs: int) -> tuple[tuple[int, ...], ...]:
     return tuple(found.values())
 
 
-def _readable(study: Study, language: str) -> Iterator[StudyItem]:
-    return (item for item in study.items if not item.is_written or item.language == language)
-
-
 def _raters_once(study: Study, items: int) -> int:
     """How many raters judge every set once; each has at least one round."""
     blocks = math.comb(len(study.models), min(study.design.outputs, len(study.models)))
@@ -112,7 +104,7 @@ def _raters_once(study: Study, items: int) -> int:
 
 
 def _round(
-    items: Sequence[StudyItem], blocks: Sequence[tuple[int, ...]], number: int
+    items: Sequence[str], blocks: Sequence[tuple[int, ...]], number: int
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The sets of a round: consecutive rounds go through the items, so that none comes again soon.
 
@@ -121,7 +113,7 @@ def _round(
     period = len(items) // math.gcd(len(items), len(blocks))
     for place, block in enumerate(blocks):
         item = (number * len(blocks) + place + number // period) % len(items)
-        yield items[item].id, block
+        yield items[item], block
 
 
 def _turned(block: tuple[T, ...], by: int) -> tuple[T, ...]:
@@ -149,7 +141,7 @@ def _with_checks(study: Study, language: str, who: str, own: list[Shown]) -> Ite
 def _gold_sets(study: Study, language: str) -> tuple[list[list[Shown]], list[list[Shown]]]:
     """The sets of each gold item, with what is right for at least one output: to train, to check."""
     found = []
-    items = [item for item in _readable(study, language) if item.gold is not None]
+    items = [item for item in study.items if item.gold is not None and item.is_for(language)]
     for item in _shuffled(f"{study.seed}|gold", items, lambda item: item.id):
         there = sorted(item.outputs)
         blocks = cyclic_blocks(len(there), study.design.outputs)
@@ -163,6 +155,12 @@ def _gold_sets(study: Study, language: str) -> tuple[list[list[Shown]], list[lis
 def _shuffled(seed: str, values: Iterable[T], name: Callable[[T], str]) -> list[T]:
     """The values in an order that follows from the seed and their names alone, in any language."""
     return sorted(values, key=lambda value: _hash(f"{seed}|{name(value)}"))
+
+
+@lru_cache(maxsize=64)
+def _order(seed: str, items: tuple[str, ...]) -> list[str]:
+    """The items in the order of one turn: all raters of it have the same."""
+    return _shuffled(seed, items, str)
 
 
 def _share(seed: str) -> float:

@@ -26,7 +26,6 @@ from ggez_hub.humans.assignment import cyclic_blocks, queue, raters_needed
 from ggez_hub.humans.simulation import Floats, Sets, Spread, draw_values, points_of, sets_of
 from ggez_hub.humans.study import MAX_ITEMS, SIDES, Side, Study
 from ggez_hub.parity.effects import POWER
-from ggez_hub.parity.intervals import LEVEL
 from ggez_hub.parity.score_intervals import NORMAL
 from ggez_hub.regions import alpha
 
@@ -40,13 +39,17 @@ CORRECTIONS = 2
 
 @dataclass(frozen=True)
 class Workload:
-    """What raters do together, with repeats and gold; the power, and the error of the difference."""
+    """What raters do together, and the power that this has.
+
+    judgements  with repeats and gold
+    shown       the difference in points that it shows in POWER of repetitions
+    """
 
     items: int
     raters: int
     judgements: int
     power: float
-    se: float
+    shown: float
 
 
 @dataclass(frozen=True)
@@ -136,13 +139,15 @@ class Trial:
             return float(points[models == better].mean() - points[models == base].mean())
 
         low, high = 0.0, MOST_QUALITY
-        if worth(high) < self.difference:
-            raise ValueError(
+        # The same draws without a difference: chance is taken off.
+        wanted = self.difference + worth(0.0)
+        if worth(high) < wanted:
+            raise UsageProblem(
                 f"a difference of {self.difference:g} points is more than there can be"
             )
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            low, high = (middle, high) if worth(middle) < self.difference else (low, middle)
+            low, high = (middle, high) if worth(middle) < wanted else (low, middle)
         return self._with(high)
 
     def _with(self, quality: float) -> Floats:
@@ -152,11 +157,10 @@ class Trial:
 
     def needed(self, planned: Workload) -> Workload | None:
         """The workload that has the power, as far as repetitions show; None if it is too much."""
-        reach = NORMAL.inv_cdf((1 + LEVEL) / 2) + NORMAL.inv_cdf(POWER)
         found = planned
         for _ in range(CORRECTIONS):
-            # The error falls with the root of the items, and of the raters, who are in proportion.
-            items = math.ceil(found.items * (reach * found.se / self.difference) ** 2)
+            # It falls with the root of the items, and of the raters, who are in proportion.
+            items = math.ceil(found.items * (found.shown / self.difference) ** 2)
             items = max(items, self._fewest())
             if items > MAX_ITEMS:
                 return None
@@ -164,13 +168,13 @@ class Trial:
         return found
 
     def _fewest(self) -> int:
-        """The fewest items with which the scores conclude anything."""
+        """About the fewest items with which the scores conclude anything."""
         items = FEWEST_ITEMS
-        while any(
+        while items <= MAX_ITEMS and any(
             sum(n for (own, _), n in self._raters(items).items() if own == side) < FEWEST_RATERS
             for side in self.study.rater_sides
         ):
-            items += 1
+            items += math.ceil(items / 8)
         return items
 
     def _raters(self, items: int) -> dict[tuple[Side, str], int]:
@@ -208,7 +212,10 @@ class Trial:
                 for number in range(count)
             ),
             sum(one.verdict == "ahead" for one in found) / repetitions,
-            math.sqrt(sum(one.se**2 for one in found) / repetitions),
+            float(
+                np.mean([one.high - one.value for one in found])
+                + NORMAL.inv_cdf(POWER) * np.std([one.value for one in found])
+            ),
         )
 
     def _terms(self, sets: Sets, by: Clusters) -> list[Term]:

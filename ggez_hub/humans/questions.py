@@ -22,7 +22,7 @@ from ggez_hub.hub import Hub
 from ggez_hub.humans.outputs import Content, Picture, PictureFile, displayable
 from ggez_hub.humans.spec import ItemRow, ItemsSpec, StudySpec
 from ggez_hub.humans.study import MAX_PROMPT, Side
-from ggez_hub.regions import find_region
+from ggez_hub.regions import Region, find_region
 from ggez_hub.registry.task_data import TaskData, find_tasks, origin_tasks
 from ggez_hub.validation_errors import listed
 from ggez_hub.yaml_text import read_text
@@ -68,11 +68,11 @@ class Question:
 
 def read_questions(spec: StudySpec, folder: Path, hub: Hub) -> list[Question]:
     """The questions of a study whose YAML is in `folder`; raises GgezError."""
-    items = spec.items
+    items, region = spec.items, find_region(spec.region)
     if items.file is not None:
         found = list(_of_file(spec, folder, items.file))
     else:
-        tasks = _tasks(items, spec.region, folder, hub)
+        tasks = _tasks(items, region, folder, hub)
         found = _once([q for task in tasks for q in _of_task(task) if _is_judged(q, spec)])
     if not found:
         raise GgezError(
@@ -133,7 +133,7 @@ def _of_row(row: ItemRow, spec: StudySpec, folder: Path) -> Iterator[Question]:
         )
 
 
-def _tasks(items: ItemsSpec, region: str, folder: Path, hub: Hub) -> Iterable[PreparedTask]:
+def _tasks(items: ItemsSpec, region: Region, folder: Path, hub: Hub) -> Iterable[PreparedTask]:
     if items.results is not None:
         return origin_tasks(open_evidence(folder / items.results), hub)
     data, pictures = (
@@ -141,7 +141,7 @@ def _tasks(items: ItemsSpec, region: str, folder: Path, hub: Hub) -> Iterable[Pr
     )
     suites = [str(folder / name) if (folder / name).is_dir() else name for name in items.suites]
     source = TaskData(hub, data, pictures, (GENERATION,), single=True)
-    return source.prepare(find_tasks(suites), find_region(region))[0]
+    return source.prepare(find_tasks(suites), region)[0]
 
 
 def _of_task(task: PreparedTask) -> Iterator[Question]:

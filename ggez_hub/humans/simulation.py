@@ -111,10 +111,10 @@ def _seems(sets: Sets, quality: Floats, spread: Spread, random: np.random.Genera
     return found
 
 
-def _values(design: Design, seems: Floats) -> Floats:
-    """The values that a rater gives to outputs (n, k) that seem so good."""
+def _values(design: Design, seems: Floats, scale: int = 0) -> Floats:
+    """The values that a rater gives to outputs (n, k) that seem so good, on one of the scales."""
     if design.scales:
-        points = design.scales[0].points
+        points = design.scales[scale].points
         cuts = [NORMAL.inv_cdf(cut / points) for cut in range(1, points)]
         return 1.0 + (seems[..., None] > cuts).sum(axis=-1)
     if design.ranking:
@@ -186,14 +186,14 @@ def _answers(
     known = gold if shown.gold else {}
     seems = np.where([name in known for name in shown.models], WORST, seems)
     found: dict[str, dict[str, float]] = {name: {} for name in shown.models}
-    for measure in design.measures:
-        if measure == BOTH_BAD:
+    for number, measure in enumerate(design.measures):
+        if design.preference and measure == BOTH_BAD:
             continue
         felt = (seems + random.normal(0, spread.noise, len(seems)))[None]
-        values = _values(design, felt)[0].tolist()
+        values = _values(design, felt, number)[0].tolist()
         for name, value in zip(shown.models, values, strict=True):
             found[name][measure] = value
-            if BOTH_BAD in design.measures:
+            if design.preference and design.preference.both_bad:
                 found[name][BOTH_BAD] = float(_both_bad(design, felt)[0])
     if design.scales:
         for name in known.keys() & found.keys():

@@ -90,10 +90,12 @@ class Store:
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
-    def invite(self, side: Side, language: str, kind: RaterKind = "person") -> str:
+    def invite(
+        self, side: Side, language: str, kind: RaterKind = "person", *, rater: str | None = None
+    ) -> str:
         """A new rater of a side and language; returns the token of the invitation, known once.
 
-        The place of a rater who was forgotten is the next one that is given.
+        `rater` is the pseudonym of one who judged elsewhere; else it is a random one. The place of a rater who was forgotten is the next one that is given.
         """
         token = secrets.token_urlsafe(24)
         place = (side, language, kind)
@@ -104,7 +106,7 @@ class Store:
                 "WHERE side = ? AND language = ? AND kind = ?) SELECT ?, ?, ?, ?, ?, min(n), ? "
                 "FROM (SELECT 0 AS n UNION SELECT number + 1 FROM taken) "
                 "WHERE n NOT IN (SELECT number FROM taken)",
-                (*place, secrets.token_hex(8), _digest(token), *place, _now()),
+                (*place, rater or secrets.token_hex(8), _digest(token), *place, _now()),
             )
         return token
 
@@ -159,20 +161,35 @@ class Store:
         answers: Answers,
         seconds: float,
         submission: str | None = None,
+        *,
+        time: str | None = None,
     ) -> bool:
         """Keep a judgement, durably; False if the rater's judgement of this set is there already.
 
         The first one counts, so that one that is sent twice is counted once. `submission` names what
         was sent: one that was withdrawn stays so when it arrives late. Raises GgezError for an
-        unknown rater.
+        unknown rater. `time` is now where none is given.
         """
         try:
-            return self._record(rater, shown, answers, seconds, submission or secrets.token_hex(8))
+            return self._record(
+                rater,
+                shown,
+                answers,
+                seconds,
+                submission or secrets.token_hex(8),
+                time or _now(),
+            )
         except sqlite3.IntegrityError:
             raise _unknown(rater) from None
 
     def _record(
-        self, rater: str, shown: Shown, answers: Answers, seconds: float, submission: str
+        self,
+        rater: str,
+        shown: Shown,
+        answers: Answers,
+        seconds: float,
+        submission: str,
+        time: str,
     ) -> bool:
         with closing(self._connect()) as connection:
             added = connection.execute(
@@ -182,7 +199,7 @@ class Store:
                 "WHERE withdrawn AND submission != excluded.submission",
                 (
                     rater, shown.key, shown.item, json.dumps(shown.models), shown.occurrence,
-                    int(shown.gold), json.dumps(answers, sort_keys=True), seconds, _now(),
+                    int(shown.gold), json.dumps(answers, sort_keys=True), seconds, time,
                     submission,
                 ),
             )  # fmt: skip

@@ -85,6 +85,10 @@ class StudyItem(FrozenModel):
         """Whether outputs are text, which only readers of its language can judge."""
         return any(output.media == "text" for output in self.outputs.values())
 
+    def is_for(self, language: str) -> bool:
+        """Whether raters who work in this language can judge it."""
+        return self.language == language or not self.is_written
+
     def prompt_in(self, language: str) -> str:
         """The prompt for a rater of this language, as it was asked if there is no translation."""
         return self.translations.get(language, self.prompt)
@@ -131,6 +135,8 @@ class Study(FrozenModel):
         roles = [model.role for model in self.models]
         if roles.count("base") > 1 or ("base" not in roles and {"merged", "unmerged"} & {*roles}):
             raise ValueError("merged and unmerged models are compared to one model, the base")
+        if any(len(set(tags)) != len(tags) for tags in self.raters.values()):
+            raise ValueError("raters name a language twice")
         if outputs > len(names):
             raise ValueError(f"the design shows {outputs} outputs at once: needs as many models")
         for item in self.items:
@@ -164,6 +170,14 @@ class Study(FrozenModel):
     def languages(self) -> tuple[str, ...]:
         """The languages in which raters of any side work."""
         return tuple(dict.fromkeys(tag for side in self.rater_sides for tag in self.raters[side]))
+
+    @cached_property
+    def judged(self) -> Mapping[str, tuple[str, ...]]:
+        """Language of raters -> the items that they judge, and that scores are of: not gold ones."""
+        return {
+            language: tuple(i.id for i in self.items if i.gold is None and i.is_for(language))
+            for language in self.languages
+        }
 
     @cached_property
     def by_name(self) -> Mapping[str, StudyModel]:

@@ -132,26 +132,36 @@ class MeanRank:
 
 
 @dataclass(frozen=True)
-class Between:
-    """A column is a mean of others whose weights are not printed: it lies between them."""
+class MeanOfRatings:
+    """A column is the mean over all ratings, whose numbers by part are not printed.
+
+    `counts`, by row and part, are those with which every printed mean is a sum of whole ratings divided by
+    their number (GRIM, see ShareOf): each part has a finding, and the mean over all of them another.
+    """
 
     column: str
     parts: tuple[str, ...]
+    counts: Mapping[str, tuple[int, ...]]
 
     def findings(self, table: Table, every: Tables) -> Iterator[Finding]:
         for name, row in table.rows.items():
-            cell, parts = row[self.column], [row[part] for part in self.parts]
-            low = min(parts, key=lambda c: c.value)
-            high = max(parts, key=lambda c: c.value)
-            nearest = min(max(cell.value, low.value), high.value)
+            sums = []
+            for part, n in zip(self.parts, self.counts[name], strict=True):
+                cell = row[part]
+                sums.append(round(cell.value * n))
+                rule = f"k / {n}"
+                yield Finding(
+                    table.number, name, part, rule, cell.value, Fraction(sums[-1], n), cell.half
+                )
+            cell, total = row[self.column], sum(self.counts[name])
             yield Finding(
                 table.number,
                 name,
                 self.column,
-                f"lies between {', '.join(self.parts)}",
+                f"mean over {total} ratings",
                 cell.value,
-                nearest,
-                cell.half + max(low.half, high.half),
+                Fraction(sum(sums), total),
+                cell.half,
             )
 
 

@@ -8,10 +8,10 @@ from fractions import Fraction
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.paper.checks import (
-    Between,
     Check,
     Finding,
     FromKof,
+    MeanOfRatings,
     MeanRank,
     OneShare,
     SameAs,
@@ -58,11 +58,38 @@ def _eleven(table: Table) -> str:
     )
 
 
+# Ratings of Table 4, by Tradition, Landmark and Cuisine.
+RATINGS = {
+    "StabilityAI SDXL": (149, 129, 150),
+    "SEA-SDXL 25%": (150, 129, 150),
+    "SEA-SDXL (w/o merge)": (150, 129, 150),
+}
+
+
+def _likert(table: Table) -> str:
+    base, merged = ((table.rows[name], sum(RATINGS[name])) for name in list(RATINGS)[:2])
+    gains = []
+    for what, column in (("correctness", "c_overall"), ("naturalness", "n_overall")):
+        means = [(float(row[column].value), n) for row, n in (base, merged)]
+        # Of 1, 2 and 3 with this mean: next to it, or at both ends.
+        least = sum((m % 1) * (1 - m % 1) / n for m, n in means)
+        most = sum((m - 1) * (3 - m) / n for m, n in means)
+        gain = means[1][0] - means[0][0]
+        gains.append(
+            f"{what} {gain:+.3f}, of at least ±{1.96 * least**0.5:.3f} and at most ±{1.96 * most**0.5:.3f}"
+        )
+    return (
+        "The numbers of ratings are not printed. With 150 of Tradition (149 of the base's), 129 of Landmark and "
+        "150 of Cuisine every mean is a sum of whole ratings, and overall is the mean over all of them. "
+        f"No interval is printed; were the ratings independent, those of the gains would be: {'; '.join(gains)}."
+    )
+
+
 _NOTES: Mapping[str, str | Callable[[Table], str]] = {
     "2": "Mid-ranks (models that tie share a rank) make every column sum to 6.",
     "3": "No derived number: overall is the mean over prompts after the dependency rule, the "
     "categories are means over questions. There is no GRP: the paper declines one.",
-    "4": "Overall is a mean over pictures, whose numbers by category are not printed.",
+    "4": _likert,
     "5": _share,
     "10": _macro,
     "14": _macro,
@@ -147,9 +174,9 @@ def _checks(number: str) -> tuple[Check, ...]:
             MeanRank(("global", "sea", *LANGUAGES)),
         ),
         "3": (),
-        "4": (
-            Between("c_overall", ("c_T", "c_L", "c_C")),
-            Between("n_overall", ("n_T", "n_L", "n_C")),
+        "4": tuple(
+            MeanOfRatings(f"{scale}_overall", tuple(f"{scale}_{part}" for part in "TLC"), RATINGS)
+            for scale in "cn"
         ),
         "5": (
             _parity(

@@ -44,6 +44,8 @@ def test_a_folder_is_served_until_it_is_interrupted(tmp_path):
         )
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Aborted" not in errors
     assert str(tmp_path / "hub" / "token") in errors
     assert "Traceback" not in errors
     assert "others on the network" not in errors

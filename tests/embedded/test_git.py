@@ -21,6 +21,14 @@ def _no_prompt(monkeypatch):
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
 
 
+@pytest.fixture(autouse=True, params=["git", "dulwich"])
+def server(request, monkeypatch):
+    """What answers git in the hub: git itself, or dulwich where it is not installed."""
+    found = GIT if request.param == "git" else None
+    monkeypatch.setattr("ggez_hub.embedded.http.git_routes.find_git", lambda: found)
+    return request.param
+
+
 def git(*arguments, cwd=None):
     return subprocess.run(
         [GIT, *map(str, arguments)], cwd=cwd, check=True, capture_output=True, text=True
@@ -61,6 +69,19 @@ def test_fetch_what_is_new(hub, api, filled, tmp_path):
 def test_a_shallow_clone(hub, filled, tmp_path):
     git("clone", "-q", "--depth", "1", f"{hub.endpoint}/{filled}", tmp_path / "clone")
     assert git("rev-list", "--count", "HEAD", cwd=tmp_path / "clone").strip() == "1"
+
+
+def test_a_clone_without_contents_and_a_fetch_of_one_commit(hub, api, filled, tmp_path, server):
+    if server == "dulwich":
+        pytest.skip("dulwich does neither")
+    address = f"{hub.endpoint}/{filled}"
+    git("clone", "-q", "--bare", "--filter=blob:none", address, tmp_path / "partial")
+    missing = git("rev-list", "--objects", "--missing=print", "--all", cwd=tmp_path / "partial")
+    assert "?" in missing
+    older = api.list_repo_commits(filled)[1].commit_id
+    git("init", "-q", tmp_path / "one")
+    git("fetch", "-q", "--depth", "1", address, older, cwd=tmp_path / "one")
+    assert git("rev-parse", "FETCH_HEAD", cwd=tmp_path / "one").strip() == older
 
 
 def test_datasets_and_many_objects(hub, api, new_id, tmp_path):

@@ -17,6 +17,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import _http
 
+from ggez_hub.embedded.history import first_parents
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.embedded.xet import hashing
 from ggez_hub.embedded.xet.xorb import read_chunks, read_index
@@ -172,15 +173,9 @@ def readable(store, writer):
             assert head is not None
             git.refs.resolve(acknowledged[-1])
         if head is not None:
-            history = {commit.id.decode() for commit in ancestry(git, head)}
+            history = {link.commit for link in first_parents(git.objects, head)}
             assert set(acknowledged) <= history
             git.snapshot().files()
-
-
-def ancestry(git, head):
-    from ggez_hub.embedded.commits import ancestry as walk
-
-    return walk(git.objects, head)
 
 
 def whole(store, writer):

@@ -317,3 +317,86 @@ def test_a_list_is_never_stale(seeded):
     assert tagged("old") == []
     seeded.delete_repo(repo)
     assert tagged("new") == []
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from ggez_hub.embedded.catalog import Catalog
+from ggez_hub.embedded.lfs import LfsObjects
+from ggez_hub.embedded.repository import RepoFolders
+from ggez_hub.embedded.store import HubStore
+from ggez_hub.embedded.xet.storage import XetObjects
+
+root, action, kind, name, when = sys.argv[1:]
+kind = {found.__name__: found for found in (Catalog, LfsObjects, RepoFolders, XetObjects)}[kind]
+step = getattr(kind, name)
+
+def killed(*arguments, **options):
+    if when == "after":
+        step(*arguments, **options)
+    os._exit(9)
+
+setattr(kind, name, killed)
+with HubStore.open(Path(root)) as store:
+    repo = store.repo("model", "acme/old")
+    store.move_repo(repo, "acme/new") if action == "move" else store.delete_repo(repo)
+"""
+
+
+def killed_at(store, action, kind, name, when):
+    command = [sys.executable, "-c", KILLED, store.root, action, kind, name, when]
+    assert subprocess.run(command, check=False).returncode == 9
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("Catalog", "rename"), ("RepoFolders", "move"), ("Catalog", "finish_move")],
+)
+def test_a_move_that_is_killed_is_done_or_not(store, kind, name, when):
+    store.create_repo("model", "acme/old")
+    options = {"author": "a", "email": "a@example.org", "message": "x", "date": 1}
+    oid = store.commit("model", "acme/old", {"a.bin": b"\0 data"}, **options)
+    killed_at(store, "move", kind, name, when)
+    moved = (kind, name, when) != ("Catalog", "rename", "before")
+    with HubStore.open(store.root) as again:
+        here = "acme/new" if moved else "acme/old"
+        assert again.head("model", here) == oid
+        # The old name is free, and whoever takes it takes nothing else.
+        if moved:
+            again.create_repo("model", "acme/old")
+            assert again.head("model", "acme/old") is None
+        assert again.head("model", here) == oid
+        again.commit("model", here, {"b.txt": b"more"}, **options)
+        assert not again.catalog.unfinished_moves()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("Catalog", "remove"),
+        ("LfsObjects", "remove"),
+        ("XetObjects", "remove_unused"),
+        ("RepoFolders", "discard"),
+    ],
+)
+def test_a_deletion_that_is_killed_is_done_or_not(store, kind, name, when):
+    options = {"author": "a", "email": "a@example.org", "message": "x", "date": 1}
+    for repo in ("acme/old", "acme/other"):
+        store.create_repo("model", repo)
+        store.commit(
+            "model", repo, {"a.bin": b"\0 data", "b.bin": b"\0" + repo.encode()}, **options
+        )
+    killed_at(store, "delete", kind, name, when)
+    with HubStore.open(store.root) as again:
+        if (kind, name, when) == ("Catalog", "remove", "before"):
+            assert again.head("model", "acme/old")
+        else:
+            again.create_repo("model", "acme/old")
+            assert again.head("model", "acme/old") is None
+        again.commit("model", "acme/old", {"c.txt": b"new"}, **options)
+        with again.git(again.repo("model", "acme/other")) as git:
+            for entry in git.snapshot().listing(recursive=True):
+                assert entry.lfs is None or again.lfs.path(entry.lfs.oid).exists()

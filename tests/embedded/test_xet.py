@@ -315,7 +315,7 @@ def test_a_token_expires_and_loses_its_right_with_its_owner(hub, api, repo, cas,
     assert mine.ask("GET", absent).status_code == 401
 
 
-# Lies
+# False statements
 
 
 @pytest.fixture
@@ -354,7 +354,7 @@ _SHA256 = _PROOFS + 48 * _TERMS
     }.items(),
     ids=lambda place: place[0].replace(" ", "-"),
 )
-def test_a_shard_that_lies_is_refused(hub, fresh, repo, place, version):
+def test_a_shard_that_is_false_is_refused(hub, fresh, repo, place, version):
     answer = fresh.ask("POST", f"/{version}/shards", content=patched([place[1]]))
     if place[0] == "sha256" and version == "v2":
         assert answer.status_code == 200
@@ -380,7 +380,7 @@ def test_a_true_shard_is_taken_twice(hub, fresh, repo):
     assert hub.store.catalog.used_storage(record) == sum(map(len, FILES))
 
 
-def test_a_xorb_that_lies_is_not_stored(hub, cas, repo):
+def test_a_xorb_that_is_false_is_not_stored(hub, cas, repo):
     opened, before = cas(repo), xorbs(hub.store)
     digest = hashing.hash_xorb([(hashing.hash_chunk(b"one"), 3), (hashing.hash_chunk(b"two"), 3)])
     for data in (
@@ -409,7 +409,7 @@ def test_a_shard_may_not_refer_to_what_others_brought(hub, api, secret_repo, rep
 # Deduplication
 
 
-def test_chunks_of_others_are_no_secret_told(hub, api, secret_repo, repo, cas):
+def test_chunks_of_others_stay_secret(hub, api, secret_repo, repo, cas):
     content = noise(6, 200_000)
     upload(api, secret_repo, content)
     (entry,) = api.get_paths_info(secret_repo, "model.safetensors")

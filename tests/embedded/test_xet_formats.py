@@ -180,7 +180,7 @@ def bomb():
         pytest.param(bomb(), id="bomb"),
     ],
 )
-def test_a_xorb_that_lies_is_refused(tmp_path, data):
+def test_a_xorb_that_is_false_is_refused(tmp_path, data):
     with pytest.raises(InvalidRequestError):
         store(tmp_path / "xorb", data, hashing.hash_xorb([(hashing.hash_chunk(b"chunk"), 5)]))
 

@@ -156,16 +156,30 @@ def test_the_command():
     assert result.exit_code == 0
     document = json.loads(result.stdout)
     assert {n: (t["derived"], t["consistent"]) for n, t in document["tables"].items()} == {
-        "1": (30, 30), "2": (13, 5), "3": (0, 0), "4": (6, 6), "5": (30, 30),
+        "1": (30, 30), "2": (13, 5), "3": (0, 0), "4": (24, 24), "5": (30, 30),
         "10": (54, 49), "14": (45, 45), "15": (45, 43), "16": (279, 279),
     }  # fmt: skip
-    assert len(document["findings"]) == 502
+    assert len(document["findings"]) == 520
     assert all(not f["consistent"] for f in document["discrepancies"])
+    likert = run("2604.11490", "--table", "4").stdout
+    assert "correctness +0.078, of at least ±0.067 and at most ±0.118" in likert
     people = run("2604.11490", "--table", "2")
     assert people.exit_code == 0
     assert "average ranks of 3 models sum to 6" in people.stdout
     assert "Table 16" not in people.stdout
     assert "within rounding" in run("2604.11490", "--table", "16").stdout
+
+
+def test_table_4_follows_from_no_other_numbers_of_ratings():
+    """Of Tradition, Landmark and Cuisine every mean of a row is k / n, for one n in all rows but one."""
+    rows = list(tables()["4"].rows.values())
+
+    def fit(cells, n):
+        return all(abs(Fraction(round(c.value * n), n) - c.value) <= c.half for c in cells)
+
+    for part, count, whose in (("T", 150, rows[1:]), ("L", 129, rows), ("C", 150, rows)):
+        cells = [row[f"{scale}_{part}"] for row in whose for scale in "cn"]
+        assert [n for n in range(20, 2 * count) if fit(cells, n)] == [count]
 
 
 @pytest.mark.parametrize(

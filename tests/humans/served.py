@@ -106,7 +106,7 @@ class Client:
     def form(self, action):
         """The hidden fields of a form of the page."""
         found = re.search(rf'<form method="post" action="{action}".*?</form>', self.text, re.S)
-        assert found, f"no form {action} in:\n{self.text}"
+        assert found, f"no form {action} on the page {re.findall('<h1.*', self.text)}"
         hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', found[0])
         return {name: unescape(value) for name, value in hidden}
 
@@ -115,7 +115,8 @@ class Client:
         return self.page
 
     def agree(self):
-        self.send("/consent", country="TH", language=["th", "en"], agree="1")
+        version = re.search(r'name="agree" value="([^"]+)"', self.text)[1]
+        self.send("/consent", country="TH", language=["th", "en"], agree=version)
         return self
 
     def begin(self):

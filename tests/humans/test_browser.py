@@ -122,10 +122,17 @@ def study(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("design", "media", "language"),
-    [("likert", "picture", "th"), ("pairs", "picture", "vi"), ("rank", "text", "th"), ("translation", "text", "my")],
-)  # fmt: skip
-def test_a_study_on_a_phone_is_accessible_on_every_page(browser, tmp_path, design, media, language):
+    ("design", "media", "language", "colours"),
+    [
+        ("likert", "picture", "th", "light"),
+        ("pairs", "picture", "vi", "dark"),
+        ("rank", "text", "th", "light"),
+        ("translation", "text", "my", "dark"),
+    ],
+)
+def test_a_study_on_a_phone_is_accessible_on_every_page(
+    browser, tmp_path, design, media, language, colours
+):
     folder = tmp_path / "study"
     raters = {"regional": ("en", "th", "vi", "my")}
     models = 5 if design == "rank" else 3
@@ -134,7 +141,7 @@ def test_a_study_on_a_phone_is_accessible_on_every_page(browser, tmp_path, desig
     )
     token = invited(folder, language=language)
     with served(folder) as url:
-        rater = Visitor(browser, url, token, **PHONE)
+        rater = Visitor(browser, url, token, color_scheme=colours, **PHONE)
         rater.check_page()
         rater.agree().check_page()
         rater.page.locator("a.button").tap()
@@ -151,6 +158,8 @@ def test_a_study_on_a_phone_is_accessible_on_every_page(browser, tmp_path, desig
         assert rater.title == speech(language).words.done
         rater.check_page()
         assert not rater.complaints
+        rater.page.goto(f"{url}/r/unknown")
+        rater.check_page()
     assert len(judgements(folder, token)) == len(queue(study, "regional", language, 0))
 
 
@@ -287,12 +296,11 @@ def test_what_a_closed_browser_kept_is_sent_by_the_next_page_of_this_rater_alone
     token, other = (invited(folder, language="en") for _ in range(2))
     with served(folder) as url:
         rater = Visitor(browser, url, token).begin()
-        rater.context.set_offline(True)
+        rater.page.route("**/judgements", lambda route: route.abort())
         rater.answer(2)
         rater.page.locator("form[data-keep] button").click()
         rater.page.get_by_text(speech("en").words.offline).wait_for()
         rater.page.close()
-        rater.context.set_offline(False)
         # Somebody else takes the phone.
         page = rater.context.new_page()
         page.goto(f"{url}/r/{other}")

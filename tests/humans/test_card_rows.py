@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
+from ggez_hub.automation.contribution_rules import ProposedCard, check_card
 from ggez_hub.cards import read_card, write_card
 from ggez_hub.cards.document import BadCard
+from ggez_hub.cards.schema import Location
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import ASSETS
+from ggez_hub.errors import GgezError
 from ggez_hub.humans.store import Store
 from ggez_hub.humans.study import StudyModel
+from ggez_hub.registry.contribution.proposal import claimed
+from ggez_hub.registry.index.entries import as_author_claims
 from tests.evaluation.test_report import document, needs_browser, rendered
 
 from .judged import judgements_of
@@ -178,9 +184,37 @@ def test_on_a_card_the_registrys_rows_gate_and_an_authors_are_claims(tmp_path, a
     run("humans", "score", study, "--card", adapter, "--measured-by", "registry")
     gated = json.loads(run("ci", "gate", adapter, "--json").stdout)
     assert [g["outcome"] for g in gated["gates"] if g["gate"].startswith("people")] == ["pass"] * 2
+    # What a contributor wrote is a claim, whatever it says.
+    document = read_card(adapter / "README.md")
+    assert {row.measured_by for row in document.card.people} == {"registry"}
+    assert {row.measured_by for row in as_author_claims(document).card.people} == {"self"}
+    bare = {"curve": "unknown", "parity": "independent", "baselines": None, "level": "declared"}
+    claims = replace(document, card=document.card.model_copy(update=bare))
+    with pytest.raises(GgezError, match="the registry did not write"):
+        claimed(claims, "org", "somebody")
+    text = (adapter / "README.md").read_text()
+    place = Location(repo="org/x", revision="0" * 40)
+    proposed, accepted = (
+        replace(document, card=document.card.model_copy(update={"adapter": place, "people": rows}))
+        for rows in (document.card.people, [])
+    )
+    proposed = ProposedCard("cards/th/embedding/x.md", proposed, accepted)
+    assert any("the registry did not write" in f.message for f in check_card(proposed, {}))
     elsewhere = json.loads(run("ci", "gate", adapter, "--beta", "0.5", "--json").stdout)
     assert not any(gate["gate"].startswith("people") for gate in elsewhere["gates"])
     assert "people judged beta 0.8, 1, not this one" in elsewhere["statements"]
+    # Gates rest on the ratings, not on what the card says of them.
+    row = next(r for r in document.card.people if r.beta == BETA)
+    forged = text.replace(str(row.over_base.value), "-50.0").replace(
+        str(row.over_base.high), "-40.0"
+    )
+    (adapter / "README.md").write_text(forged)
+    gated = json.loads(run("ci", "gate", adapter, "--json").stdout)
+    assert [g["outcome"] for g in gated["gates"] if g["gate"].startswith("people")] == ["pass"] * 2
+    (ratings,) = (adapter / "evidence").glob("people-*")
+    ratings.unlink()
+    gated = json.loads(run("ci", "gate", adapter, "--json").stdout)
+    assert not any(gate["gate"].startswith("people") for gate in gated["gates"])
 
 
 def test_what_scripts_judged_gates_nothing(tmp_path, adapter):
@@ -212,7 +246,7 @@ def test_the_report_shows_people_as_a_side_of_their_own(tmp_path, adapter):
     page, complaints = rendered(place, tmp_path)
     assert not complaints
     assert "<h2>People</h2>" in page
-    assert "naturalness (likert)" in page
+    assert "naturalness (likert), judge: people: 288 judgements of 48 raters" in page
     assert "It is not averaged with scores of tasks" in page
     plain = tmp_path / "plain.html"
     run("report", adapter, "-o", plain)

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.errors import UsageProblem
 from ggez_hub.humans.power import Trial, plan
 from ggez_hub.humans.simulation import Spread
 from ggez_hub.parity.score_intervals import NORMAL
@@ -27,7 +28,7 @@ def test_without_raters_and_items_that_differ_the_error_is_that_of_independent_a
     weights = {"global": alpha("th").value, "regional": 1 - alpha("th").value}
     answers = {"global": 3 * 120, "regional": 2 * 3 * 120}
     error = math.sqrt(sum(2 * variance * weights[side] ** 2 / answers[side] for side in weights))
-    assert found.planned.se == pytest.approx(error, rel=0.08)
+    assert found.planned.shown == pytest.approx(2.8016 * error, rel=0.08)
     assert found.planned.judgements == 3 * 3 * 3 * 120
     power = NORMAL.cdf(5 / error - 1.96)
     assert found.planned.power == pytest.approx(power, abs=0.1)
@@ -56,6 +57,10 @@ def test_too_few_raters_show_nothing_and_a_study_can_be_too_large():
     assert found.planned.power == 0
     assert found.needed.raters >= 6
     assert plan(study_of(items=40), difference=0.2).needed is None
+    alone = study_of(items=40, raters_per_item=1, items_per_rater=10_000)
+    assert plan(alone).needed is None
+    with pytest.raises(UsageProblem, match="more than there can be"):
+        plan(study_of(items=40), difference=99)
 
 
 def test_the_plan_is_printed_before_anything_is_made(tmp_path):

@@ -281,6 +281,7 @@ def test_a_changed_score_a_changed_rating_and_another_study_are_found(tmp_path):
     run = CliRunner().invoke(cli, ["verify", str(tmp_path)])
     assert run.exit_code == 1
     assert "correctness: models: m1: grp: value" in run.output
+    assert "the ratings give" in run.output
     (tmp_path / "study.json").write_bytes(large(seed=1).canonical())
     assert "study.json is another" in CliRunner().invoke(cli, ["verify", str(tmp_path)]).output
     write_ratings(tmp_path / "ratings.parquet", rows[:-1])

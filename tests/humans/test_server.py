@@ -6,10 +6,10 @@ import re
 from string import Formatter
 
 import pytest
+from click.testing import CliRunner
 
-from ggez_hub.errors import UsageProblem
+from ggez_hub.cli.main import cli
 from ggez_hub.humans.assignment import queue, training
-from ggez_hub.humans.server import serve
 from ggez_hub.humans.server.forms import Incomplete, mid_rank, read_answers
 from ggez_hub.humans.server.limits import RaterLimits
 from ggez_hub.humans.server.words import languages, speech
@@ -309,7 +309,7 @@ def test_an_output_that_is_not_what_was_pinned_is_not_shown(tmp_path, caplog):
         assert answer.status_code == 500
         assert "something else" not in answer.text
         assert str(folder) not in answer.text
-    assert "is not what was pinned" in caplog.text
+    assert "was changed" in caplog.text
 
 
 def test_seconds_are_bounded(pages):
@@ -352,7 +352,23 @@ def test_designs_of_the_package_ask_in_every_language():
                 assert set(texts) == set(languages())
 
 
-def test_serving_others_needs_the_address_at_which_they_come(tmp_path):
-    for options in ({"host": "192.0.2.1"}, {"address": "rate.example.org"}):
-        with pytest.raises(UsageProblem):
-            serve(tmp_path, **options)
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--host", "192.0.2.1"], 2, "--address https://"),
+        (["--address", "rate.example.org"], 2, "is not an http or https address"),
+        ([], 1, "is not a study"),
+    ],
+)
+def test_a_server_that_cannot_be_says_what_is_missing(tmp_path, options, code, said):
+    result = CliRunner().invoke(cli, ["humans", "serve", str(tmp_path), *options])
+    assert (result.exit_code, said in result.output) == (code, True), result.output
+
+
+def test_a_port_that_is_taken(pages):
+    folder, url = pages
+    result = CliRunner().invoke(
+        cli, ["humans", "serve", str(folder), "--port", url.rpartition(":")[2]]
+    )
+    assert result.exit_code == 1
+    assert "--port 0 takes a free one" in result.output

@@ -15,6 +15,7 @@ from ggez_hub.humans.simulation import (
     simulate,
 )
 from ggez_hub.humans.store import Store
+from ggez_hub.humans.study import Study
 from ggez_hub.parity.score_intervals import NORMAL
 
 from .studies import study_of
@@ -63,6 +64,11 @@ def test_values_have_the_means_that_follow_from_quality(design):
 @pytest.mark.parametrize("design", ["likert", "pairs", "rank", "translation"])
 def test_a_store_is_filled_with_judgements_of_raters_that_are_not_people(tmp_path, design):
     study = study_of(design, items=6, gold=2, raters_per_item=1)
+    if design == "translation":
+        wide, narrow = study.design.scales
+        scales = (wide, narrow.model_copy(update={"points": 2}))
+        other = study.design.model_copy(update={"scales": scales})
+        study = Study.model_construct(**{**dict(study), "design": other})
     store = Store(tmp_path)
     simulate(study, store, {"m0": 0.0, "m1": 3.0, "m2": -3.0}, seed=4)
     raters = store.raters()
@@ -85,7 +91,10 @@ def test_a_store_is_filled_with_judgements_of_raters_that_are_not_people(tmp_pat
     }
     share = {name: (mean - worst) / (best - worst) for name, mean in means.items()}
     assert share["m2"] < share["m0"] < share["m1"]
+    scales = {scale.id: scale.points for scale in study.design.scales}
     for judgement in judged:
+        for values in judgement.answers.values():
+            assert all(1 <= values[name] <= points for name, points in scales.items())
         assert judgement.answers.keys() == set(judgement.shown.models)
         assert all(
             values.keys() == study.design.measures.keys() for values in judgement.answers.values()

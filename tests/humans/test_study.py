@@ -127,6 +127,8 @@ def test_a_sample_has_both_sides_and_all_categories(tmp_path):
         ({"title": {"en": "a \u202egnp.exe"}}, "title.en: holds the invisible character"),
         ({"raters": {"local": ["en"]}}, "raters"),
         ({"raters": {}}, "raters"),
+        ({"raters": {"regional": ["th", "th"]}}, "raters name a language twice"),
+        ({"region": "atlantis"}, "atlantis"),
         ({"raters_per_item": 0}, "raters_per_item"),
         ({"design": "likrt"}, "there is no design 'likrt'"),
         ({"items": {"file": "../items.jsonl"}}, "no '..'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ggez_hub.cli.group import Group
-from ggez_hub.cli.humans import score, serve, study
+from ggez_hub.cli.humans import demo, exchange, score, serve, study
 
 
 @click.group("humans", cls=Group)
@@ -21,5 +21,8 @@ for _command in (
     study.forget_command,
     serve.serve_command,
     score.score_command,
+    exchange.export_command,
+    exchange.import_command,
+    demo.demo_command,
 ):
     humans_command.add_command(_command)

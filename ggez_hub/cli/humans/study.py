@@ -64,9 +64,16 @@ def print_plan(file: Path, hub: Hub, out: Output) -> None:
     rows = [("as the study is", found.planned)]
     rows += [("needed", found.needed)] if found.needed else []
     out.table(
-        ("", "items", "raters", "judgements", "power"),
+        ("", "items", "raters", "judgements", "power", "points shown"),
         [
-            (name, f"{w.items:,}", f"{w.raters:,}", f"{w.judgements:,}", f"{w.power:.0%}")
+            (
+                name,
+                f"{w.items:,}",
+                f"{w.raters:,}",
+                f"{w.judgements:,}",
+                f"{w.power:.0%}",
+                f"{w.shown:.1f}",
+            )
             for name, w in rows
         ],
     )

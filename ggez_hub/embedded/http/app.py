@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
+import sqlite3
 import time
 import uuid
 from typing import Any, Final
 from urllib.parse import quote
 
+from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -33,6 +36,7 @@ from ggez_hub.embedded.http import (
     xet_upload_routes,
 )
 from ggez_hub.embedded.http.body import Limits
+from ggez_hub.embedded.http.network import Network
 from ggez_hub.embedded.http.parameters import MatchRawPath
 from ggez_hub.embedded.store import HubStore
 
@@ -63,25 +67,34 @@ def http_error(request: Request, error: HTTPException) -> Response:
 def server_error(request: Request, error: Exception) -> Response:
     """The response when the hub itself failed; the cause is for the log alone."""
     _log.error("%s %s failed", request.method, quote(request.scope["path"]), exc_info=error)
+    if _is_full(error):
+        return hub_error(
+            request, HubError("The disk of the hub is full: delete what is not needed", 507)
+        )
     return JSONResponse({"error": "Internal Error: see the log of the hub"}, 500)
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def _header(message: str) -> str:
     return re.sub(r"[^\x20-\x7e]+", " ", message).strip()[:1000]
 
 
+_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 HANDLERS: Final[dict[Any, Any]] = {
     HubError: hub_error,
     HTTPException: http_error,
-    Exception: server_error,
 }
 
 
-_log = logging.getLogger("ggez_hub.embedded")
-
-
 class LogRequests:
-    """Middleware: an id for each request, and a line in the log.
+    """Middleware: an id for each request, a line in the log, and an answer where the hub itself failed.
+
+    Passed on, an exception would end the connection, and with it the next request on it.
 
     The query is left out, because the signature of an upload address is in it, and so are all headers.
     """
@@ -94,9 +107,12 @@ class LogRequests:
             await self._app(scope, receive, send)
             return
         identity, started = uuid.uuid4().hex[:16], time.perf_counter()
+        answered = False
 
         async def answer(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = True
                 MutableHeaders(scope=message)["X-Request-Id"] = identity
                 _log.info(
                     "%s %s %s %d %.0f ms",
@@ -109,7 +125,12 @@ class LogRequests:
                 )
             await send(message)
 
-        await self._app(scope, receive, answer)
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as error:
+            if answered:
+                raise
+            await server_error(Request(scope), error)(scope, receive, answer)
 
 
 def index(request: Request) -> Response:
@@ -122,7 +143,15 @@ def unnamespaced(request: Request) -> Response:
     raise access.missing(request)
 
 
-def create_app(store: HubStore, limits: Limits | None = None) -> Starlette:
+def not_offered(request: Request) -> Response:
+    """Parts of the Hub's API that this hub does not have."""
+    name = request.path_params["name"]
+    raise HubError(f"This hub does not offer {name}", 501)
+
+
+def create_app(
+    store: HubStore, limits: Limits | None = None, network: Network | None = None
+) -> Starlette:
     """The hub as an ASGI application over a store, which the caller closes."""
     app = Starlette(
         routes=[
@@ -136,14 +165,24 @@ def create_app(store: HubStore, limits: Limits | None = None) -> Starlette:
             *xet_upload_routes.routes,
             *xet_download_routes.routes,
             *git_routes.routes,
+            *(
+                Route(f"/api/{{name:hub_not_offered}}{rest}", not_offered, methods=_METHODS)
+                for rest in ("", "/{rest:hub_rest}")
+            ),
             # After the others: a download takes any path.
             *file_routes.routes,
             Route("/api/{kind:hub_kind}/{rest:hub_rest}", unnamespaced, methods=["GET"]),
             Route("/{name:hub_segment}/resolve/{rest:hub_rest}", unnamespaced),
         ],
-        middleware=[Middleware(LogRequests), Middleware(MatchRawPath)],
+        middleware=[
+            Middleware(LogRequests),
+            *(network or Network()).middleware,
+            Middleware(MatchRawPath),
+        ],
         exception_handlers=HANDLERS,
     )
     app.state.store = store
     app.state.limits = limits or Limits()
+    # Histories are walked one at a time, so that they leave the threads of the others free.
+    app.state.expanding = CapacityLimiter(1)
     return app

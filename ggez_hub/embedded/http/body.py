@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -91,6 +92,14 @@ def parse(data: bytes) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise InvalidRequestError("The body is not valid JSON") from error
+
+
+def decoded(content: str) -> bytes:
+    """The bytes of a base64 text; raises InvalidRequestError."""
+    try:
+        return base64.b64decode(content, validate=True)
+    except ValueError as error:
+        raise InvalidRequestError("the content is not base64") from error
 
 
 def check(model: type[B], value: object) -> B:

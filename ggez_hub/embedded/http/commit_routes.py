@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +29,7 @@ from ggez_hub.embedded.http.body import (
     RepoPath,
     Sha256,
     check,
+    decoded,
     limits,
     parse,
     read_lines,
@@ -142,7 +142,7 @@ def preupload(request: Request, granted: access.Granted, data: _Announcement) ->
             rules = snapshot.text(".gitignore") or b""
         answer = []
         for file in data.files:
-            lfs = attributes.wants_lfs(file.path, file.size, _decoded(file.sample))
+            lfs = attributes.wants_lfs(file.path, file.size, decoded(file.sample))
             entry = snapshot.find(file.path) if snapshot else None
             present = entry.lfs.oid if entry and entry.lfs else entry.oid if entry else None
             answer.append(
@@ -276,7 +276,7 @@ def _change(incoming: _Incoming, line: _Line) -> Change:
 
 
 def _store_file(incoming: _Incoming, file: _File) -> str:
-    data = _decoded(file.content) if file.encoding == "base64" else file.content.encode()
+    data = decoded(file.content) if file.encoding == "base64" else file.content.encode()
     limit = limits(incoming.request).regular_file
     if len(data) > limit:
         raise TooLargeError(f"a file of more than {limit} bytes must be uploaded with LFS")
@@ -293,13 +293,6 @@ def _held(incoming: _Incoming, oid: str) -> Pointer:
     if size is None:
         raise InvalidRequestError(f"LFS pointer pointed to a file that does not exist: {oid}")
     return Pointer(oid, size)
-
-
-def _decoded(content: str) -> bytes:
-    try:
-        return base64.b64decode(content, validate=True)
-    except ValueError as error:
-        raise InvalidRequestError("the content is not base64") from error
 
 
 routes = [

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from anyio import to_thread
 from dulwich.objects import Commit
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ggez_hub.embedded.catalog import RepoRecord
-from ggez_hub.embedded.commits import Entry, ancestry, author_name, last_changes, title_and_message
+from ggez_hub.embedded.commits import Entry, author_name, title_and_message
 from ggez_hub.embedded.errors import TooLargeError
+from ggez_hub.embedded.history import first_parents, last_changes
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import read_form
 from ggez_hub.embedded.http.parameters import API, REST, REVISION, WEB, flag, page, timestamp
+from ggez_hub.embedded.http.xet_access import cas_url
 from ggez_hub.embedded.lfs import CHUNK, Pointer
 from ggez_hub.embedded.repository import GitRepository
 
 PAGE: Final = 1000
 EXPANDED_PAGE: Final = 50
+COMMITS: Final = 100
 MAX_PATHS: Final = 1000
 
-_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_XET_INFO: Final = "application/vnd.xet-fileinfo+json"
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 # A stored page must not run as a page of the hub in somebody's browser.
 _INERT: Final = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -36,11 +42,23 @@ _INERT: Final = {
 }
 
 
-def tree(request: Request) -> Response:
+async def tree(request: Request) -> Response:
     """GET /api/models/{id}/tree/{revision}[/{path}]."""
+    expand = flag(request, "expand")
+    return await _in_thread(_tree, request, expand, expand=expand)
+
+
+async def _in_thread(
+    work: Callable[..., Response], request: Request, *arguments: Any, expand: bool
+) -> Response:
+    """Answer in a thread; who asks for last commits waits for the others who do, and keeps none waiting."""
+    limiter = request.app.state.expanding if expand else None
+    return await to_thread.run_sync(work, request, *arguments, limiter=limiter)
+
+
+def _tree(request: Request, expand: bool) -> Response:
     repo = access.readable(request)
     path = request.path_params.get("path", "").strip("/")
-    expand = flag(request, "expand")
     with access.store(request).git(repo) as git:
         snapshot = git.snapshot(request.path_params["revision"])
         request.state.commit = snapshot.commit
@@ -52,15 +70,16 @@ def tree(request: Request) -> Response:
 
 async def paths_info(request: Request) -> Response:
     """POST /api/models/{id}/paths-info/{revision}: paths that do not exist are left out."""
-    return await run_in_threadpool(_paths_info, request, await read_form(request))
+    form = await read_form(request)
+    expand = form.get("expand", [""])[0].lower() in {"true", "1"}
+    return await _in_thread(_paths_info, request, form, expand, expand=expand)
 
 
-def _paths_info(request: Request, form: dict[str, list[str]]) -> Response:
+def _paths_info(request: Request, form: dict[str, list[str]], expand: bool) -> Response:
     repo = access.readable(request)
     paths = form.get("paths", [])
     if len(paths) > MAX_PATHS:
         raise TooLargeError(f"too many parameters: ask for at most {MAX_PATHS} paths at once")
-    expand = form.get("expand", [""])[0].lower() in {"true", "1"}
     with access.store(request).git(repo) as git:
         snapshot = git.snapshot(request.path_params["revision"])
         found = [snapshot.find(path.strip("/")) for path in paths if path.strip("/")]
@@ -75,19 +94,26 @@ def commits(request: Request) -> Response:
     formatted = "formatted" in {*query.getlist("expand[]"), *query.getlist("expand")}
     with access.store(request).git(repo) as git:
         start = git.refs.resolve(request.path_params["revision"])
-        found = list(ancestry(git.objects, start))
-    chosen, headers = page(request, found, PAGE)
-    document = [_commit(commit, formatted=formatted) for commit in chosen]
+        found = first_parents(git.objects, start)
+        chosen, headers = page(request, found, COMMITS)
+        document = [
+            _commit(git.objects.commit(link.commit), formatted=formatted) for link in chosen
+        ]
     return JSONResponse(document, headers={**headers, "X-Total-Count": str(len(found))})
 
 
 def _entries(
     request: Request, git: GitRepository, commit: str, entries: Sequence[Entry], *, expand: bool
 ) -> list[dict[str, Any]]:
-    changes = last_changes(git.objects, commit, [entry.path for entry in entries]) if expand else {}
+    changed = last_changes(git.objects, commit) if expand else {}
     large = (entry.lfs.oid for entry in entries if entry.lfs is not None)
     hashes = access.store(request).xet.catalog.hashes(large)
-    return [_entry(entry, hashes, changes.get(entry.path)) for entry in entries]
+    last = {
+        entry.path: git.objects.commit(changed[entry.path])
+        for entry in entries
+        if entry.path in changed
+    }
+    return [_entry(entry, hashes, last.get(entry.path)) for entry in entries]
 
 
 def _entry(entry: Entry, hashes: Mapping[str, str], last: Commit | None) -> dict[str, Any]:
@@ -147,14 +173,22 @@ class LargeFileResponse(FileResponse):
         )
 
 
+class _CompleteFileResponse(LargeFileResponse):
+    """A large file from its first byte to the last, whatever range was asked for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [header for header in scope["headers"] if header[0] != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
+
+
 def large_file(request: Request, pointer: Pointer, headers: dict[str, str]) -> Response:
     """The answer with a large file, stored as it is or in chunks."""
     store = access.store(request)
     path = store.lfs.path(pointer.oid)
     file = None if path.exists() else store.xet.catalog.file(pointer.oid)
+    wanted = requested_range(request, pointer.size, headers.get("ETag"))
     if file is None:
-        return LargeFileResponse(path, headers)
-    wanted = requested_range(request.headers.get("range"), file.size)
+        return (_CompleteFileResponse if wanted is None else LargeFileResponse)(path, headers)
     status, headers, wanted = _status(wanted, file.size, headers)
     headers["Content-Length"] = str(len(wanted))
     blocks = store.xet.content(file, wanted.start, wanted.stop)
@@ -165,18 +199,39 @@ def large_file(request: Request, pointer: Pointer, headers: dict[str, str]) -> R
 
 def resolve(request: Request) -> Response:
     """HEAD and GET /{id}/resolve/{revision}/{path}."""
+    return _file(request, raw=False)
+
+
+def raw(request: Request) -> Response:
+    """HEAD and GET /{id}/raw/{revision}/{path}: what git holds, of a large file the pointer."""
+    return _file(request, raw=True)
+
+
+def _file(request: Request, *, raw: bool) -> Response:
     repo = access.content(request)
-    store = access.store(request)
-    with store.git(repo) as git:
+    with access.store(request).git(repo) as git:
         snapshot = git.snapshot(request.path_params["revision"])
         request.state.commit = snapshot.commit
         entry = snapshot.file(request.path_params["path"])
+        if raw:
+            entry = replace(entry, lfs=None)
         headers = _headers(snapshot.commit, entry)
+        if flag(request, "download"):
+            headers["Content-Disposition"] = headers["Content-Disposition"].replace(
+                "inline", "attachment"
+            )
+        xet = _xet_headers(request, repo, snapshot.commit, entry.lfs) if entry.lfs else {}
+        headers |= xet
+        if xet and _XET_INFO in request.headers.get("accept", ""):
+            # The JavaScript client wants to know where the file is, and not the file.
+            return JSONResponse({"hash": xet["X-Xet-Hash"]}, headers=headers, media_type=_XET_INFO)
+        known = request.headers.get("if-none-match", "")
+        if headers["ETag"] in known.replace("W/", "").split(", ") or known == "*":
+            return Response(status_code=304, headers=headers)
         if entry.lfs is not None:
-            headers |= _xet_headers(request, repo, snapshot.commit, entry.lfs)
             return large_file(request, entry.lfs, headers)
         content = snapshot.read(entry)
-    wanted = requested_range(request.headers.get("range"), len(content))
+    wanted = requested_range(request, len(content), headers["ETag"])
     status, headers, wanted = _status(wanted, len(content), headers)
     media_type = "text/plain; charset=utf-8"
     return Response(content[wanted.start : wanted.stop], status, headers, media_type)
@@ -205,19 +260,24 @@ def _xet_headers(
     if digest is None:
         return {}
     address = f"{request.base_url}api/{repo.type}s/{repo.id}/xet-read-token/{commit}"
-    return {"X-Xet-Hash": digest, "Link": f'<{address}>; rel="xet-auth"'}
+    info = f"{cas_url(request, repo)}/v1/reconstructions/{digest}"
+    links = f'<{address}>; rel="xet-auth", <{info}>; rel="xet-reconstruction-info"'
+    return {"X-Xet-Hash": digest, "Link": links}
 
 
-def requested_range(wanted: str | None, size: int) -> range | None:
-    """The bytes that a `Range` header asks for (RFC 9110, one range); None for all, empty if outside.
+def requested_range(request: Request, size: int, etag: str | None = None) -> range | None:
+    """The bytes that a request asks for (RFC 9110, one range); None for all, empty if outside.
 
-    A range that is not understood is ignored, as the RFC allows.
+    A range that is not understood is ignored, as the RFC allows, and one of another version.
     """
-    match = _RANGE.fullmatch(wanted.strip()) if wanted else None
+    wanted, version = request.headers.get("range", ""), request.headers.get("if-range", etag)
+    match = _RANGE.fullmatch(wanted.strip()) if version == etag else None
     if match is None or not (match[1] or match[2]):
         return None
     if match[1]:
-        return range(int(match[1]), min(int(match[2]) + 1 if match[2] else size, size))
+        start = int(match[1])
+        end = int(match[2]) + 1 if match[2] else max(size, start + 1)
+        return range(start, min(end, size)) if start < end else None
     return range(max(size - int(match[2]), 0), size)
 
 
@@ -239,4 +299,5 @@ routes = [
     Route(f"{API}/paths-info/{REVISION}", paths_info, methods=["POST"]),
     Route(f"{API}/commits/{REVISION}", commits, methods=["GET"]),
     Route(f"{WEB}/resolve/{REVISION}/{REST}", resolve, methods=["GET", "HEAD"]),
+    Route(f"{WEB}/raw/{REVISION}/{REST}", raw, methods=["GET", "HEAD"]),
 ]

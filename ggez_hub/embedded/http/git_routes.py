@@ -1,6 +1,6 @@
 """`git clone` and `git fetch` over HTTP; nothing can be pushed: commits come over the API.
 
-The protocol is dulwich's (version 0, stateless): https://git-scm.com/docs/gitprotocol-http
+git answers where it is installed, elsewhere dulwich (version 0): https://git-scm.com/docs/gitprotocol-http
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from starlette.types import Receive, Scope, Send
 from ggez_hub.embedded.errors import InvalidRequestError, PermissionDeniedError, TooLargeError
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import limits, read
+from ggez_hub.embedded.http.git_process import find_git
+from ggez_hub.embedded.http.git_process import upload_pack as git_upload_pack
 from ggez_hub.embedded.http.parameters import WEB
 
 SERVICE: Final = "git-upload-pack"
@@ -38,13 +40,21 @@ def info_refs(request: Request) -> Response:
     repo = access.content(request)
     if request.query_params.get("service") != SERVICE:
         raise PermissionDeniedError("Only git-upload-pack is served here: commit over the API")
+    media_type = f"application/x-{SERVICE}-advertisement"
+    if (binary := find_git()) is not None:
+        protocol = request.headers.get("git-protocol", "")
+        folder = access.store(request).folder(repo)
+        with git_upload_pack(binary, folder, protocol, b"", "--advertise-refs") as answer:
+            found = answer.read()
+        if protocol != "version=2":
+            found = b"%04x# service=%s\n0000" % (15 + len(SERVICE), SERVICE.encode()) + found
+        return Response(found, headers=_FRESH, media_type=media_type)
     out = BytesIO()
     with Repo(str(access.store(request).folder(repo))) as git:
         handler = _handler(git, b"", out.write, advertise=True)
         handler.proto.write_pkt_line(f"# service={SERVICE}\n".encode())
         handler.proto.write_pkt_line(None)
         handler.handle()
-    media_type = f"application/x-{SERVICE}-advertisement"
     return Response(out.getvalue(), headers=_FRESH, media_type=media_type)
 
 
@@ -55,7 +65,8 @@ async def upload_pack(request: Request) -> Response:
     wanted = await read(request, limit)
     if request.headers.get("content-encoding") == "gzip":
         wanted = _gunzip(wanted, limit)
-    return PackResponse(access.store(request).folder(repo), wanted)
+    protocol = request.headers.get("git-protocol", "")
+    return PackResponse(access.store(request).folder(repo), wanted, protocol)
 
 
 def receive_pack(request: Request) -> Response:
@@ -72,8 +83,9 @@ class PackResponse(Response):
 
     media_type = f"application/x-{SERVICE}-result"
 
-    def __init__(self, folder: Path, wanted: bytes) -> None:
+    def __init__(self, folder: Path, wanted: bytes, protocol: str = "") -> None:
         super().__init__(headers=_FRESH)
+        self._protocol = protocol
         del self.headers["content-length"]
         self._folder = folder
         self._wanted = wanted
@@ -102,6 +114,12 @@ class PackResponse(Response):
             return len(data)
 
         def work() -> None:
+            binary = find_git()
+            if binary is not None:
+                with git_upload_pack(binary, self._folder, self._protocol, self._wanted) as out:
+                    while block := out.read(BLOCK):
+                        write(block)
+                return
             with Repo(str(self._folder)) as git:
                 _handler(git, self._wanted, write).handle()
 

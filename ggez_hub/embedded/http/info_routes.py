@@ -24,6 +24,8 @@ _LISTED: Final = frozenset({
     "pipeline_tag", "private", "sdk", "sha", "tags",
 })
 # fmt: on
+# What the Hub filters by and this hub does not know of its repos.
+_NOT_KNOWN: Final = frozenset({"apps", "inference", "inference_provider", "num_parameters"})
 _ALWAYS: Final = frozenset({"_id", "id", "modelId"})
 
 
@@ -66,6 +68,9 @@ def _query(request: Request, *, with_files: bool) -> RepoQuery:
     sort = params.get("sort")
     if sort is not None and sort not in SORT_KEYS:
         raise InvalidRequestError(f"cannot sort by {sort!r}: use one of {', '.join(SORT_KEYS)}")
+    unknown = sorted(_NOT_KNOWN & params.keys())
+    if unknown:
+        raise InvalidRequestError(f"This hub cannot filter by {', '.join(unknown)}", 501)
     tags = {tag for value in params.getlist("filter") for tag in value.split(",") if tag}
     words = params.get("search", "").split()
     if len(tags) + len(words) > MAX_CONDITIONS:
@@ -77,6 +82,7 @@ def _query(request: Request, *, with_files: bool) -> RepoQuery:
         words=words,
         tags=sorted(tags),
         pipeline_tag=params.get("pipeline_tag") or None,
+        gated=flag(request, "gated") if "gated" in params else None,
         sort=sort,
         ascending=params.get("direction") == "1",
         with_files=with_files,

@@ -121,12 +121,13 @@ class _Duplicates(Body):
     files: list[_Copied] = Field(max_length=MAX_OBJECTS)
 
 
-@takes(_Duplicates, access.content)
-def duplicate(request: Request, repo: RepoRecord, data: _Duplicates) -> Response:
+@takes(_Duplicates, access.contributable)
+def duplicate(request: Request, granted: access.Granted, data: _Duplicates) -> Response:
     """POST /api/models/{id}/lfs-files/duplicate: let another repo hold large files of this one, too."""
+    store, repo, principal = granted
     other = access.find(request, data.target.type, data.target.name)
-    require_write(access.known_caller(request), other.namespace)
-    catalog = access.store(request).catalog
+    require_write(principal, other.namespace)
+    catalog = store.catalog
     held = catalog.linked(repo, (file.sha256 for file in data.files))
     for oid, size in held.items():
         catalog.link(other, Pointer(oid, size))

@@ -41,6 +41,8 @@ _PARAMETERS: Final = {
     "hub_kind": Parameter("models|datasets|spaces", suffix="s"),
     # The prefix of a repo's own address, which models do not have; the parameter is the type.
     "hub_prefix": Parameter("(?:datasets/|spaces/)?", suffix="s/", default="model"),
+    # Parts of the Hub's API that this hub does not have.
+    "hub_not_offered": Parameter("buckets|collections|jobs|kernels|papers|scheduled-jobs|webhooks"),
     # One segment, or a full ref that was sent with its slashes as they are.
     "hub_revision": Parameter("(?:refs/(?:pr|convert|heads|tags)/)?[^/]+"),
     "hub_rest": Parameter(".*"),

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
+from typing import Final, Literal
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ggez_hub.embedded.access_control import Principal, require_write
-from ggez_hub.embedded.changes import Change, PutBlob
+from ggez_hub.embedded.changes import put_files
 from ggez_hub.embedded.errors import AlreadyExistsError
 from ggez_hub.embedded.http import access
-from ggez_hub.embedded.http.body import Body, takes
+from ggez_hub.embedded.http.body import Body, RepoPath, decoded, takes
 from ggez_hub.embedded.http.parameters import API, REVISION
 from ggez_hub.embedded.names import URL_PREFIXES, RepoType, check_name, check_namespace
 from ggez_hub.embedded.refs import NamedRef
 from ggez_hub.embedded.repository import DEFAULT_BRANCH
+
+MOST_FIRST_FILES: Final = 100
+
+
+class FirstFile(Body):
+    """A small file of the first commit of a repo."""
+
+    path: RepoPath
+    content: str
+    encoding: Literal["base64", "utf-8"] = "utf-8"
+
+    @property
+    def data(self) -> bytes:
+        """The content; raises InvalidRequestError."""
+        return decoded(self.content) if self.encoding == "base64" else self.content.encode()
 
 
 class _Visibility(Body):
@@ -33,6 +50,8 @@ class _Repo(_Visibility):
     name: str
     organization: str | None = None
     sdk: str | None = None
+    license: str | None = Field(None, pattern=r"^[\w.+-]{1,100}$")
+    files: list[FirstFile] = Field(default_factory=list, max_length=MOST_FIRST_FILES)
 
 
 @takes(_Repo, access.known_caller)
@@ -41,6 +60,7 @@ def create(request: Request, principal: Principal, data: _Repo) -> Response:
     name = check_name(data.name, "repo name")
     namespace = check_namespace(data.organization or principal.name)
     require_write(principal, namespace)
+    first = {file.path: file.data for file in data.files}
     repo_id = f"{namespace}/{name}"
     url = f"{request.base_url}{URL_PREFIXES[data.type]}{repo_id}"
     store = access.store(request)
@@ -54,10 +74,14 @@ def create(request: Request, principal: Principal, data: _Repo) -> Response:
         return JSONResponse({"error": error.message, "url": url, "name": repo_id}, error.status)
     repo = store.repo(data.type, repo_id)
     with store.git(repo) as git:
-        changes: list[Change] = []
+        facts = {"license": data.license}
         if data.type == "space":
-            card = f"---\ntitle: {name}\nsdk: {data.sdk or 'static'}\n---\n"
-            changes.append(PutBlob("README.md", git.objects.write_blob(card.encode())))
+            facts |= {"title": name, "sdk": data.sdk or "static"}
+        lines = "".join(f"{key}: {value}\n" for key, value in facts.items() if value)
+        files = {"README.md": f"---\n{lines}---\n".encode()} if lines else {}
+        files |= first
+        attributes, keep = git.attributes(None), partial(store.catalog.link, repo)
+        changes = put_files(files, attributes, git.objects, partial(store.lfs.add, register=keep))
         signature = access.signature(principal)
         git.commit(DEFAULT_BRANCH, changes, message="initial commit", signature=signature)
     return JSONResponse({"url": url, "name": repo_id, "id": str(repo.key)})
@@ -122,13 +146,18 @@ def _ref(ref: NamedRef) -> dict[str, str]:
 
 class _Branch(Body):
     startingPoint: str = ""  # noqa: N815
+    emptyBranch: bool = False  # noqa: N815
+    overwrite: bool = False
 
 
 @takes(_Branch, access.writable)
 def create_branch(request: Request, granted: access.Granted, data: _Branch) -> Response:
     """POST /api/models/{id}/branch/{branch}."""
     with granted.git() as git:
-        git.create_branch(request.path_params["revision"], data.startingPoint or None)
+        name, start = request.path_params["revision"], data.startingPoint or None
+        if data.emptyBranch:
+            start = git.empty_commit(granted.signature)
+        git.create_branch(name, start, overwrite=data.overwrite)
     return JSONResponse({"success": True})
 
 

@@ -32,6 +32,12 @@ class Caller(NamedTuple):
     right: Right
 
 
+def cas_url(request: Request, repo: RepoRecord) -> str:
+    """The address of the protocol for a repo."""
+    generation = access.store(request).xet.catalog.generation
+    return f"{request.base_url}xet/{repo.key}/{generation}"
+
+
 def connection_headers(
     request: Request, repo: RepoRecord, principal: Principal | None, right: Right
 ) -> dict[str, str]:
@@ -41,7 +47,7 @@ def connection_headers(
     signed = store.signer.sign("xet", right, repo.key, account)
     token = f"xet_{right}_{repo.key}_{account}_{signed['expires']}_{signed['signature']}"
     return {
-        "X-Xet-Cas-Url": f"{request.base_url}xet/{repo.key}/{store.xet.catalog.generation}",
+        "X-Xet-Cas-Url": cas_url(request, repo),
         "X-Xet-Access-Token": token,
         "X-Xet-Token-Expiration": str(signed["expires"]),
     }

@@ -89,7 +89,7 @@ def reconstructions(request: Request) -> Response:
 def _reconstruction(request: Request) -> tuple[dict[str, Any], dict[str, list[Fetch]]]:
     who = caller(request, "read")
     file = _held(who, request.path_params["hash"])
-    wanted = requested_range(request.headers.get("range"), file.size)
+    wanted = requested_range(request, file.size)
     if wanted is None:
         wanted = range(file.size)
     if not wanted:

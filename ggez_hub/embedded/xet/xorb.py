@@ -167,7 +167,7 @@ def unpack(packed: bytes) -> bytes:
     content = packed[_HEADER.size :]
     if scheme in {1, 2}:
         try:
-            # One byte more than announced is enough to know that it lies.
+            # One byte more than announced is enough to know that the header is false.
             content = LZ4FrameDecompressor().decompress(content, max_length=size + 1)
         except RuntimeError as error:
             raise InvalidRequestError("The xorb has a chunk that is not LZ4") from error

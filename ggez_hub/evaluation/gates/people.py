@@ -13,7 +13,7 @@ from ggez_hub.cards.measurements import Figure
 from ggez_hub.cards.people import PeopleRow
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.gates.rules import Gate, Verdict
-from ggez_hub.evaluation.people.card_rows import betas_on, people_rows
+from ggez_hub.evaluation.people.card_rows import betas_on, people_rows, recomputed_rows
 from ggez_hub.evaluation.people.scores import read_scores
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.parity.betas import Beta, beta_key
@@ -30,7 +30,11 @@ def rows_beside(evidence: Evidence, study: Path | None) -> tuple[PeopleRow, ...]
     """
     card = evidence.document.card if evidence.document else None
     if study is None:
-        return tuple(card.people) if card else ()
+        # What nobody can recompute is a claim, whoever wrote it.
+        return tuple(
+            own or row.model_copy(update={"measured_by": "self"})
+            for row, own, _ in (recomputed_rows(card, evidence.place) if card else ())
+        )
     scores = read_scores(study)
     if scores.problems:
         raise GgezError(scores.problems[0], f"ggez-hub verify {study} compares all of them.")

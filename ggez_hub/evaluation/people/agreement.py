@@ -134,9 +134,10 @@ class RaterRecord:
 
 
 def rater_records(ratings: Ratings) -> tuple[RaterRecord, ...]:
-    """Every rater; `seconds` is the median of a judgement."""
+    """Every rater; `seconds` is the median of a judgement, 0 where it is not known."""
     found = list(_records(ratings))
-    middle = float(np.median([record.seconds for record in found])) if found else 0.0
+    timed = [record.seconds for record in found if record.seconds > 0]
+    middle = float(np.median(timed)) if timed else 0.0
     return tuple(
         RaterRecord(**{**vars(record), "flags": tuple(_flags(record, middle))}) for record in found
     )
@@ -170,5 +171,5 @@ def _records(ratings: Ratings) -> Iterator[RaterRecord]:
 def _flags(record: RaterRecord, middle: float) -> Iterator[str]:
     if record.gold >= FEWEST_GOLD and wilson(record.gold_right, record.gold)[1] < GOLD_SHARE:
         yield f"{record.gold_right} of {record.gold} known answers"
-    if record.seconds < TIME_SHARE * middle:
+    if 0 < record.seconds < TIME_SHARE * middle:
         yield f"{record.seconds:.1f} s a judgement, others {middle:.1f} s"

@@ -150,8 +150,10 @@ class _Check:
     figures: int = 0
     unproven: int = 0
 
-    def compare(self, recorded: Any, recomputed: Any, where: str = "") -> None:
-        self.problems += differences(recorded, recomputed, where)
+    def compare(
+        self, recorded: Any, recomputed: Any, where: str = "", of: str = "the predictions"
+    ) -> None:
+        self.problems += differences(recorded, recomputed, where, of)
         self.figures += sum(1 for _ in leaves(recomputed))
 
     def card(self, evidence: Evidence, card: AdapterCard, metrics: Mapping[str, str]) -> None:
@@ -176,7 +178,9 @@ class _Check:
             if own is None:
                 self.problems.append(f"{where}: {problem}")
             else:
-                self.compare(row.model_dump(mode="json"), own.model_dump(mode="json"), where)
+                self.compare(
+                    row.model_dump(mode="json"), own.model_dump(mode="json"), where, "the ratings"
+                )
         self.unproven += sum(run.predictions == UNKNOWN for run in card.seeds)
 
     def rows(self, curve: Rows, outcomes: Answers) -> None:
@@ -273,8 +277,10 @@ def _models(evidence: Evidence) -> list[str]:
     ]
 
 
-def differences(recorded: Any, recomputed: Any, where: str = "") -> list[str]:
-    """The places at which a recorded document is not the recomputed one, each with both values."""
+def differences(
+    recorded: Any, recomputed: Any, where: str = "", of: str = "the predictions"
+) -> list[str]:
+    """The places at which a recorded document is not what `of` gives, each with both values."""
     if isinstance(recomputed, Mapping) and isinstance(recorded, Mapping):
         return [
             problem
@@ -283,21 +289,22 @@ def differences(recorded: Any, recomputed: Any, where: str = "") -> list[str]:
                 recorded.get(key, _ABSENT),
                 recomputed.get(key, _ABSENT),
                 f"{where}: {key}" if where else str(key),
+                of,
             )
         ]
     if isinstance(recomputed, list) and isinstance(recorded, list):
         if len(recorded) != len(recomputed):
             return [
-                f"{where} has {counted(len(recorded), 'entry', 'entries')}, the predictions give {len(recomputed)}"
+                f"{where} has {counted(len(recorded), 'entry', 'entries')}, {of} give {len(recomputed)}"
             ]
         return [
             problem
             for number, pair in enumerate(zip(recorded, recomputed, strict=True))
-            for problem in differences(*pair, f"{where}[{number}]")
+            for problem in differences(*pair, f"{where}[{number}]", of)
         ]
     if _same(recorded, recomputed):
         return []
-    return [f"{where} is {_shown(recorded)}, the predictions give {_shown(recomputed)}"]
+    return [f"{where} is {_shown(recorded)}, {of} give {_shown(recomputed)}"]
 
 
 _ABSENT = object()

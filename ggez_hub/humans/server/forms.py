@@ -125,12 +125,18 @@ def expected(
         ]
         return [question.text, speech.own(" / ".join(label.text for label in named))]
     # The first measure of a scale is what gold is about.
-    first = {q.about: q for q in reversed(asked) if q.about in right}
+    first = {question.about: question for question in reversed(asked)}
     several = bool(design.scales) and len(models) > 1
     found: list[Said] = []
     for n, values in right.items():
-        figures = " / ".join(f"{value:g}" for value in values)
-        found += [first[n].text, speech.own(f"{LETTERS[n]}: {figures}" if several else figures)]
+        wanted = {f"{value:g}" for value in values}
+        labels = [
+            f"{choice.value} {choice.label.text}" if choice.label else choice.value
+            for choice in first[n].choices
+            if choice.value in wanted
+        ]
+        text = " / ".join(labels)
+        found += [first[n].text, speech.own(f"{LETTERS[n]}: {text}" if several else text)]
     return found
 
 

@@ -10,12 +10,11 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from ggez_hub.errors import GgezError
 from ggez_hub.humans.assignment import Shown, queue, training
 from ggez_hub.humans.server.limits import RateLimiter, RaterLimits
 from ggez_hub.humans.server.words import Speech, preferred, speech
 from ggez_hub.humans.store import Rater, Store
-from ggez_hub.humans.study import Output, Side, StudyItem, read_study
+from ggez_hub.humans.study import Output, Side, StudyItem, read_output, read_study
 
 
 class Refusal(Exception):
@@ -125,11 +124,4 @@ class Site:
 
     def read(self, output: Output) -> bytes:
         """The bytes of an output; raises GgezError if they are not those that were pinned."""
-        path = self._folder / output.file
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise GgezError(f"cannot read {path}: {error.strerror}") from error
-        if hashlib.sha256(content).hexdigest() != output.sha256:
-            raise GgezError(f"{path} is not what was pinned", "Make the study again.")
-        return content
+        return read_output(self._folder, output)

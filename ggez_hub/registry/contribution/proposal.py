@@ -46,7 +46,9 @@ def claimed(document: CardDocument, owner: str, contributor: str) -> CardDocumen
     Raises GgezError where it has scores of the registry that the registry has never seen.
     """
     card = document.card
-    measured_by = {found.measured_by for found in (*card.rows, card.baselines) if found}
+    measured_by = {
+        found.measured_by for found in (*card.rows, *card.people, card.baselines) if found
+    }
     if "registry" in measured_by or card.closed is not None:
         raise GgezError(
             "the card has scores `measured_by: registry` that the registry did not write",

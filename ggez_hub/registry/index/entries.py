@@ -167,6 +167,7 @@ def as_author_claims(document: CardDocument) -> CardDocument:
     card = document.card
     # Only the registry closes a part of its test side.
     claimed: dict[str, Any] = {"closed": None}
+    claimed["people"] = [row.model_copy(update=own) for row in card.people]
     if card.curve != UNKNOWN:
         claimed["curve"] = {
             beta: {key: row.model_copy(update=own) for key, row in rows.items()}

@@ -58,7 +58,7 @@ function later(action) {
 addEventListener("online", () => { if (timer !== null) { wait = 1000; flush(); } });
 
 async function send(action, body) {
-  const answer = await fetch(action, { method: "POST", body: new URLSearchParams(body), signal: AbortSignal.timeout(20000) });
+  const answer = await fetch(action, { method: "POST", body: new URLSearchParams(body), signal: AbortSignal.timeout?.(20000) });
   if (answer.status === 429 || answer.status >= 500) throw new Error(answer.status);
   return { answer, text: await answer.text() };
 }

@@ -1,0 +1,82 @@
+"""A hub behind a proxy, and one that web pages call."""
+
+from contextlib import contextmanager
+from threading import Thread
+
+import httpx2
+import pytest
+
+from ggez_hub.embedded import Network
+from ggez_hub.embedded.errors import InvalidRequestError
+from ggez_hub.embedded.server import Server
+
+
+@contextmanager
+def served(store, network):
+    server = Server(store, network=network)
+    thread = Thread(target=server.run_until, daemon=True)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        server.socket.close()
+
+
+@pytest.fixture
+def public(store):
+    """A store with two repos."""
+    for name in ("one", "two"):
+        store.create_repo("model", f"acme/{name}")
+    return store
+
+
+def addresses(endpoint, token, headers=None):
+    """The addresses in the answers of a hub: of an upload by LFS, by Xet, and of a next page."""
+    headers = {"Authorization": f"Bearer {token}"} | (headers or {})
+    with httpx2.Client(base_url=endpoint, headers=headers) as client:
+        body = {"operation": "upload", "objects": [{"oid": "0" * 64, "size": 5}]}
+        batch = client.post("/acme/one.git/info/lfs/objects/batch", json=body).json()
+        cas = client.get("/api/models/acme/one/xet-write-token/main").json()
+        page = client.get("/api/models?limit=1")
+    return (
+        batch["objects"][0]["actions"]["upload"]["href"],
+        cas["casUrl"],
+        page.links["next"]["url"],
+    )
+
+
+def test_addresses_begin_with_the_public_one(public):
+    with served(public, Network(public_url="https://hub.example.org")) as endpoint:
+        for address in addresses(endpoint, public.owner_token()):
+            assert address.startswith("https://hub.example.org/")
+
+
+def test_the_scheme_of_a_trusted_proxy_is_believed_and_no_other(public):
+    forwarded = {"X-Forwarded-Proto": "https", "Host": "hub.example.org"}
+    for proxies, scheme in ((("127.0.0.1",), "https"), (("192.0.2.1",), "http"), ((), "http")):
+        with served(public, Network(proxies=proxies)) as endpoint:
+            for address in addresses(endpoint, public.owner_token(), forwarded):
+                assert address.startswith(f"{scheme}://hub.example.org/")
+
+
+def test_web_pages_that_may_call_the_hub(public):
+    page = {"Origin": "https://page.example.org"}
+    asked = page | {
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization,range",
+    }
+    path = "/api/models/acme/one"
+    for origins, allowed in ((("https://page.example.org",), True), (("*",), True), ((), False)):
+        with served(public, Network(origins=origins)) as endpoint:
+            answer = httpx2.get(endpoint + path, headers=page)
+            assert ("Access-Control-Allow-Origin" in answer.headers) == allowed
+            preflight = httpx2.options(endpoint + path, headers=asked)
+            assert (preflight.status_code == 200) == allowed
+
+
+@pytest.mark.parametrize("address", ["hub.example.org", "ftp://hub", "https://", "https://a/b"])
+def test_a_public_address_is_checked(address):
+    with pytest.raises(InvalidRequestError, match="public address"):
+        Network(public_url=address)
