@@ -180,7 +180,7 @@ def weighted_by_peft(adapter: Path, expected: Mapping[str, Any], stored: Mapping
         return f"merging it raises {type(error).__name__}"
     off = sum(float((found[k] - expected[k]).square().sum()) for k in stored)
     size = sum(float((expected[k] - stored[k]).square().sum()) for k in stored)
-    return f"{(off / size) ** 0.5:.0e}" if off / size > 1e-12 else "right"
+    return f"{(off / size) ** 0.5:.0%} off" if off / size > 1e-12 else "right"
 
 
 def units(one: Mapping[str, Any], other: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
