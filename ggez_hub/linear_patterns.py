@@ -17,10 +17,10 @@ class BadPattern(ValueError):
 
 
 @lru_cache(maxsize=4096)
-def compile_pattern(pattern: str) -> Any:
+def compile_pattern(pattern: str | bytes) -> Any:
     """The compiled expression, which has `search`, `match` and `fullmatch` as those of `re`.
 
-    They raise UnicodeEncodeError for what is not text. Raises BadPattern.
+    They raise UnicodeEncodeError for what is not text; of bytes they match bytes. Raises BadPattern.
     """
     import re2
 
@@ -28,6 +28,8 @@ def compile_pattern(pattern: str) -> Any:
         raise BadPattern(f"{pattern[:40]!r}… has more than {LONGEST_PATTERN:,} letters")
     options = re2.Options()
     options.log_errors = False
+    if isinstance(pattern, bytes):
+        options.encoding = re2.Options.Encoding.LATIN1
     try:
         return re2.compile(pattern, options)
     except (re2.error, UnicodeEncodeError) as error:

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.safe_yaml import load_mapping
+from ggez_hub.text_files import read_text
 from ggez_hub.validation_errors import problems
-from ggez_hub.yaml_text import Lines, read_text
+from ggez_hub.yaml_text import Lines
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -1,12 +1,10 @@
-"""YAML files as text: read up to a limit, the lines of their keys, values changed in place."""
+"""YAML files as text: the lines of their keys, values changed in place."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import TypeAlias
 
 import yaml
@@ -15,22 +13,6 @@ from ggez_hub.validation_errors import Problem, shortened
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 ONE_LINE = 1 << 30
-
-
-class TooLong(ValueError):
-    """A file is larger than a text of its kind may be."""
-
-
-def read_text(path: Path, most: int) -> str:
-    """The text of a file of at most `most` bytes: what is given may be a device, or enormous.
-
-    Raises TooLong, OSError, and UnicodeDecodeError, a ValueError, for what is not UTF-8.
-    """
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise TooLong(f"larger than {most:,} bytes")
-    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()
 
 
 @dataclass(frozen=True)

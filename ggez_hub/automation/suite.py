@@ -86,7 +86,7 @@ class Suite(FrozenModel, strict=False):
         Annotated[
             str,
             written_as(
-                REPOSITORY.pattern, "a repository, with or without a revision: org/name@main"
+                f"^{REPOSITORY.pattern}$", "a repository, with or without a revision: org/name@main"
             ),
         ]
         | None

@@ -14,7 +14,7 @@ import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from pydantic import ValidationError
 
-from ggez_hub import yaml_text
+from ggez_hub import text_files
 from ggez_hub.atomic_files import write_file
 from ggez_hub.cards.hub_metadata import as_the_hub_reads, hub_key_problems
 from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of
@@ -95,8 +95,9 @@ class CardText:
         """Raises BadCard where there is no front matter."""
         match = REGEX_YAML_BLOCK.match(text)
         if match is None:
+            mark = " (it begins with a byte order mark)" if text.startswith("\ufeff") else ""
             raise BadCard(
-                f"{where}: no front matter",
+                f"{where}: no front matter{mark}",
                 "A card begins with a YAML block between two lines of '---'.",
             )
         first = match.group(1).count("\n") + 1
@@ -162,8 +163,8 @@ def read_card(path: Path) -> CardDocument:
 def read_text(path: Path) -> str:
     """The text of a card's file; raises BadCard for one that is too large or not text."""
     try:
-        return yaml_text.read_text(path, MAX_CARD_BYTES)
-    except yaml_text.TooLong as error:
+        return text_files.read_text(path, MAX_CARD_BYTES)
+    except text_files.TooLong as error:
         raise BadCard(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
         raise BadCard(f"{path}: is not UTF-8 text: {error}", "Save it again as UTF-8.") from error

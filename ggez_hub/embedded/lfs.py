@@ -20,14 +20,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, TypeVar
 
 from dulwich.attrs import GitAttributes, Pattern, parse_git_attributes
 from dulwich.ignore import IgnoreFilter
+from dulwich.ignore import Pattern as IgnorePattern
 from filelock import FileLock
 
 from ggez_hub.atomic_files import sync
 from ggez_hub.embedded.errors import InvalidRequestError, PermissionDeniedError, TooLargeError
+from ggez_hub.linear_patterns import BadPattern, compile_pattern
 
 CHUNK: Final = 1 << 20
 LIFETIME: Final = 3600  # seconds for which a signed address is valid
@@ -210,7 +212,10 @@ class Attributes:
     def _rules(self) -> GitAttributes:
         lines = io.BytesIO(self.content)
         return GitAttributes(
-            [(Pattern(pattern), attributes) for pattern, attributes in parse_git_attributes(lines)]
+            [
+                (_in_linear_time(Pattern(pattern)), attributes)
+                for pattern, attributes in parse_git_attributes(lines)
+            ]
         )
 
     def tracks(self, path: str) -> bool:
@@ -250,9 +255,33 @@ def is_binary(sample: bytes) -> bool:
     return False
 
 
+P = TypeVar("P", Pattern, IgnorePattern)
+
+
+def _in_linear_time(pattern: P) -> P:
+    """The same pattern of a stranger, matched by RE2: `*a*a*a*b` takes dulwich's engine for ever.
+
+    Raises InvalidRequestError for one that is too long.
+    """
+    for name in ("_re", "_name_re", "_regex"):
+        compiled = getattr(pattern, name, None)
+        if isinstance(compiled, re.Pattern):
+            try:
+                linear = compile_pattern(compiled.pattern.replace(b"\\Z", b"\\z"))
+            except BadPattern as error:
+                raise InvalidRequestError(f"a pattern of files cannot be read: {error}") from error
+            setattr(pattern, name, linear)
+    return pattern
+
+
 def ignored(rules: bytes, path: str) -> bool:
-    """Whether a `.gitignore` with the content `rules` leaves `path` out of commits."""
+    """Whether a `.gitignore` with the content `rules` leaves `path` out of commits.
+
+    Raises InvalidRequestError for a pattern that cannot be read.
+    """
     ignore = IgnoreFilter(line.rstrip(b"\r") for line in rules.split(b"\n") if line.strip())
+    for pattern in ignore.patterns:
+        _in_linear_time(pattern)
     parts = path.split("/")
     folders = ("/".join(parts[:depth]) + "/" for depth in range(1, len(parts)))
     return any(ignore.is_ignored(candidate) for candidate in (*folders, path))

@@ -17,7 +17,7 @@ from typing import Any
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families.family import Read, UnknownLayout
 from ggez_hub.safetensors_header import read_header
-from ggez_hub.yaml_text import read_text
+from ggez_hub.text_files import read_text
 
 FILE = re.compile(r"^(?P<stem>[a-z_]+)(?:\.(?P<variant>\w+))?\.safetensors\Z")
 INDEX = re.compile(r"^(?P<stem>[a-z_]+)\.safetensors\.index(?:\.(?P<variant>\w+))?\.json\Z")

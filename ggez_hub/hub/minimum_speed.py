@@ -1,7 +1,7 @@
 """The least speed of an answer: a byte every few seconds would keep any limit on silence alive.
 
-Only the time that is spent waiting for the hub counts, from the last byte of a request on, headers
-included: a user who is slow to write what was received loses nothing.
+Only the time that is spent waiting for the hub counts, from the first byte of an answer on, headers
+included: a hub may think before it answers, and a user may be slow to write what was received.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class _WatchedStream(httpcore2.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         start = time.monotonic()
         data = self._stream.read(max_bytes, timeout)
-        self._waited += time.monotonic() - start
+        if self._received:
+            self._waited += time.monotonic() - start
         self._received += len(data)
         if self._waited > PATIENCE and self._received < LEAST_SPEED * self._waited:
             raise TooSlow

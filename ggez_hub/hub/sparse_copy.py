@@ -78,6 +78,8 @@ def tensors(hub: Hub, at: RepoAtCommit, paths: Iterable[str]) -> Tensors:
 
 INDEX = re.compile(r"\.safetensors\.index(\.\w+)?\.json\Z")
 MAX_CONFIGURATION_BYTES = 64_000_000
+# Of a repository, all together; and how many of its weight files have their headers read.
+MOST_CONFIGURATION_BYTES, MOST_WEIGHT_FILES = 256_000_000, 1_000
 
 
 @contextmanager
@@ -94,7 +96,7 @@ def sparse_copy(
     `configuration` are the names of the files, in any folder, that are read beside shard indexes.
     Weight files have their real header with `headers` (shards only with `shards`), otherwise the
     names that a shard index has for them, otherwise they are empty. Raises BadWeights for a header
-    that is not one, and what the client raises.
+    that is not one, and for more of them than a model has, and what the client raises.
     """
     read = [
         file
@@ -102,6 +104,13 @@ def sparse_copy(
         if file.path.rpartition("/")[2] in configuration or INDEX.search(file.path)
         if file.size <= MAX_CONFIGURATION_BYTES
     ]
+    weights = [file for file in at.files if file.path.endswith(".safetensors")]
+    if sum(file.size for file in read) > MOST_CONFIGURATION_BYTES:
+        raise BadWeights(
+            f"{at.repo} has more than {MOST_CONFIGURATION_BYTES:,} bytes of configuration"
+        )
+    if headers and len(weights) > MOST_WEIGHT_FILES:
+        raise BadWeights(f"{at.repo} has more than {MOST_WEIGHT_FILES:,} weight files")
     with tempfile.TemporaryDirectory(prefix="ggez-sparse-copy-") as temporary:
         folder = Path(temporary)
         for file in at.files:
@@ -115,8 +124,8 @@ def sparse_copy(
         indexed = {} if shards else _indexed(folder, read)
         for shard, tensors in indexed.items():
             _write_header(folder / shard, dict.fromkeys(tensors, TensorInfo("F32", (0,), 0, 0)), {})
-        for file in at.files if headers else ():
-            if file.path.endswith(".safetensors") and file.path not in indexed:
+        for file in weights if headers else ():
+            if file.path not in indexed:
                 _write_header(folder / file.path, *header(hub, at, file.path))
         yield folder
 

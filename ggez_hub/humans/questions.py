@@ -24,8 +24,8 @@ from ggez_hub.humans.spec import ItemRow, ItemsSpec, StudySpec
 from ggez_hub.humans.study import MAX_PROMPT, Side
 from ggez_hub.regions import Region, find_region
 from ggez_hub.registry.task_data import TaskData, find_tasks, origin_tasks
+from ggez_hub.text_files import read_text
 from ggez_hub.validation_errors import listed
-from ggez_hub.yaml_text import read_text
 
 MAX_FILE = 256 << 20
 TEST = "test"

@@ -24,8 +24,8 @@ from ggez_hub.digests import canonical_json
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.humans.design import Design, Texts
+from ggez_hub.text_files import read_text
 from ggez_hub.validation_errors import listed
-from ggez_hub.yaml_text import read_text
 
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Identifier: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]

@@ -104,6 +104,15 @@ def test_any_damage(start, stop, new):
     card_or_bad(good[:start] + new + good[start + stop :])
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_another_encoding_is_one_clear_error(encoding, tmp_path):
+    (tmp_path / "README.md").write_text(text(block()), encoding=encoding)
+    with pytest.raises(
+        BadCard, match="byte order mark" if encoding == "utf-8-sig" else "not UTF-8"
+    ):
+        read_card(tmp_path / "README.md")
+
+
 @settings(deadline=None)
 @given(content=st.binary(max_size=200))
 def test_any_bytes(content, tmp_path_factory):

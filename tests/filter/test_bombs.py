@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ggez_hub import parquet, text_lines
+from ggez_hub import parquet, text_files
 from ggez_hub.contained_files import UnsafeFile
 from ggez_hub.data.sources import archives, jsonl
 from ggez_hub.data.sources.base import BadSource
@@ -93,7 +93,7 @@ def test_a_file_with_holes_and_a_row_of_many_files(tmp_path, filtered, monkeypat
 
 
 def test_a_line_without_end_is_not_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_lines, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 1000)
     monkeypatch.setattr(jsonl, "PART_BYTES", 500)
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": 1}\n{"a": "%s"}\n{"a": 2}\n' % ("x" * 100_000))
@@ -114,7 +114,7 @@ def test_a_line_without_end_is_not_held(tmp_path, monkeypatch):
 
 
 def test_a_csv_without_lines_is_not_held(tmp_path, filtered, monkeypatch):
-    monkeypatch.setattr(text_lines, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 1000)
     (tmp_path / "f").mkdir()
     (tmp_path / "f" / "a.png").write_bytes(encoded(picture(1)))
     lines = ["file_name,text", "a.png,One", "a.png," + "x" * 200_000]
@@ -137,7 +137,7 @@ def test_parquet_that_decodes_to_too_much(tmp_path, filtered, monkeypatch):
     from ggez_hub.data.sources import parquet as reader
 
     repeated(tmp_path / "a.parquet", 300, 100_000)
-    monkeypatch.setattr(text_lines, "MAX_BYTES", 4_000_000)
+    monkeypatch.setattr(text_files, "MAX_BYTES", 4_000_000)
     with pytest.raises(BadSource, match="more than 4,"):
         list(rows_of_file(tmp_path / "a.parquet"))
     known = parquet.read_batches
@@ -198,7 +198,7 @@ def test_links_of_the_cache_are_followed(tmp_path, filtered):
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 def test_evaluation_holds_no_line_without_end(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(text_lines, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 1000)
     path = tmp_path / f"a.{suffix}"
     long = "x" * 200_000
     path.write_text(json.dumps({"a": long}) if suffix == "jsonl" else f"a,b\n{long},1\n")

@@ -12,7 +12,8 @@ from safetensors.numpy import save_file
 
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, client
-from ggez_hub.hub.sparse_copy import header, tensors
+from ggez_hub.hub import sparse_copy as sparse_copies
+from ggez_hub.hub.sparse_copy import header, sparse_copy, tensors
 from ggez_hub.safetensors_header import BadWeights, read_header
 
 from ..lying_hub import lying
@@ -79,3 +80,23 @@ def test_a_long_header_is_read_whole(store, tmp_path):
     assert here.data_start > 100_000
     assert (found, metadata) == (here.tensors, here.metadata)
     assert named["a.rather.long.name.7"] == ("F16", (2,))
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "said"),
+    [
+        ("MOST_CONFIGURATION_BYTES", 10, "more than 10 bytes of configuration"),
+        ("MOST_WEIGHT_FILES", 0, "more than 0 weight files"),
+    ],
+)
+def test_a_repository_of_endless_small_files_is_not_copied(seeded, monkeypatch, limit, most, said):
+    at = seeded.at_commit("ggez-world/clip-emoji-th", "main")
+    names = {"adapter_config.json"}
+    with sparse_copy(seeded, at, names, headers=True) as folder:
+        assert (folder / "adapter_config.json").stat().st_size > 10
+    monkeypatch.setattr(sparse_copies, limit, most)
+    with (
+        pytest.raises(BadWeights, match=said),
+        sparse_copy(seeded, at, names, headers=True),
+    ):
+        pass

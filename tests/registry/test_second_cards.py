@@ -13,6 +13,7 @@ from ggez_hub.cards.schema import Location, Status
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
+from ggez_hub.hub.commits import gate
 from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.index.build import build_index, publish_index, read_entry
 from ggez_hub.registry.index.file import COLUMNS, read_index
@@ -123,3 +124,21 @@ def test_a_wrong_card_is_yanked_and_another_takes_its_place(second, tmp_path):
     publish_index(folder, hub)
     assert live_entries(hub, ["th"]).entries[0].summary.state == "active"
     assert {e.card.path for e in accepted_entries(hub).entries} >= {FIRST, path}
+
+
+def test_a_poisoned_repository_stops_no_live_search(assets, hub_of):
+    """Anybody may give a repository the tags of adapters."""
+    hub, store = hub_of(assets)
+    before = live_entries(hub, ["th"])
+    store.add_account("mallory")
+    theirs = Hub(hub.endpoint, store.new_token("mallory", "write"))
+    tags = b"---\ntags: [ggez, 'ggez-region:th']\n---\n"
+    theirs.api.create_repo("mallory/gated")
+    theirs.api.upload_file(path_or_fileobj=tags, path_in_repo="README.md", repo_id="mallory/gated")
+    gate(theirs, "mallory/gated")
+    assert "mallory/gated" in dict(hub.discover(["ggez", "ggez-region:th"]))
+    found = live_entries(hub, ["th"])
+    assert [e.repo for e in found.entries] == [e.repo for e in before.entries] != []
+    (bad,) = found.unreadable
+    assert bad.path == "mallory/gated"
+    assert "restricted" in bad.reason

@@ -139,3 +139,14 @@ def test_a_drip_of_bytes_ends(part, monkeypatch):
 
     with hub_that(drip) as (endpoint, _), pytest.raises(GgezError, match="bytes a second"):
         Hub(endpoint).discover(["ggez"])
+
+
+def test_a_hub_may_think_before_it_answers(monkeypatch):
+    monkeypatch.setattr(minimum_speed, "PATIENCE", 0.1)
+
+    def think(request):
+        time.sleep(0.5)
+        answer(200)(request)
+
+    with hub_that(think) as (endpoint, _):
+        assert Hub(endpoint).discover(["ggez"]) == []

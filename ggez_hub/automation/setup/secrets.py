@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.safe_yaml import load_mapping
-from ggez_hub.yaml_text import read_text
+from ggez_hub.text_files import read_text
 
 FOLDER = Path(".github") / "workflows"
 MAX_BYTES = 1_000_000

@@ -16,7 +16,7 @@ from ggez_hub.data.examples import Unreadable
 from ggez_hub.data.sources.base import BadSource, Extent, FileReader, SourceRow, is_text, shown
 from ggez_hub.data.sources.jsonl import byte_ranges, json_lines
 from ggez_hub.data.spec import SourceSpec
-from ggez_hub.text_lines import pieces
+from ggez_hub.text_files import pieces
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
 PART_FILES = 2000

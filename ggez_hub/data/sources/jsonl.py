@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ggez_hub import text_lines
+from ggez_hub import text_files
 from ggez_hub.data.examples import Unreadable
 from ggez_hub.data.sources.base import (
     BadSource,
@@ -44,7 +44,7 @@ def byte_ranges(path: Path) -> Iterator[tuple[int, int]]:
     with path.open("rb") as file:
         while start < size:
             file.seek(min(start + PART_BYTES, size))
-            text_lines.skip_line(file)
+            text_files.skip_line(file)
             stop = file.tell()
             yield start, stop
             start = stop
@@ -57,9 +57,9 @@ def json_lines(
     with path.open("rb") as file:
         file.seek(start)
         while (offset := file.tell()) < stop:
-            line = file.readline(text_lines.LONGEST_LINE)
-            if not line.endswith(b"\n") and len(line) == text_lines.LONGEST_LINE:
-                text_lines.skip_line(file)
+            line = file.readline(text_files.LONGEST_LINE)
+            if not line.endswith(b"\n") and len(line) == text_files.LONGEST_LINE:
+                text_files.skip_line(file)
                 yield offset, Unreadable("json: the line is too long")
                 continue
             if line.isspace():
@@ -71,7 +71,7 @@ def rows_of_file(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a small file with their numbers; raises BadSource if one cannot be read."""
     if path.suffix == ".parquet":
         try:
-            pieces = read_pieces(path, pq.read_schema(path).names, max_bytes=text_lines.MAX_BYTES)
+            pieces = read_pieces(path, pq.read_schema(path).names, max_bytes=text_files.MAX_BYTES)
             yield from enumerate(row for piece in pieces for row in piece)
         except (OSError, ValueError) as error:
             raise BadSource(f"{path} is not a parquet file: {error}") from error

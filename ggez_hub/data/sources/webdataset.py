@@ -13,7 +13,7 @@ from typing import Any
 from ggez_hub.data.examples import Unreadable
 from ggez_hub.data.sources.archives import open_tar
 from ggez_hub.data.sources.base import Extent, FileReader, SourceRow, json_object
-from ggez_hub.text_lines import LONGEST_LINE
+from ggez_hub.text_files import LONGEST_LINE
 
 LARGEST_MEMBER = 256 << 20  # of a row, too
 TEXTS = ("txt", "text", "caption")

@@ -19,8 +19,8 @@ from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.quantities import counted
 from ggez_hub.safe_yaml import load_mapping
+from ggez_hub.text_files import read_text
 from ggez_hub.validation_errors import listed, written_as
-from ggez_hub.yaml_text import read_text
 
 # A part of every digest: raise it when the way to a score changes (ties, distractors, floors).
 RULES_VERSION = 1

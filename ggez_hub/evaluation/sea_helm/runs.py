@@ -22,8 +22,8 @@ from ggez_hub.evaluation.benchmarks.loaders.sea_helm import TASKS
 from ggez_hub.evaluation.benchmarks.task import parse
 from ggez_hub.evaluation.sea_helm.task_files import Foreign
 from ggez_hub.safe_yaml import load_mapping
+from ggez_hub.text_files import read_text
 from ggez_hub.validation_errors import listed
-from ggez_hub.yaml_text import read_text
 
 RUN = re.compile(r"^run_(\d+)\Z")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}")

@@ -24,7 +24,7 @@ from ggez_hub.evaluation.benchmarks.loaders.sea_helm import (
 )
 from ggez_hub.evaluation.benchmarks.task import MAX_BYTES, parse
 from ggez_hub.safe_yaml import load_mapping
-from ggez_hub.yaml_text import read_text
+from ggez_hub.text_files import read_text
 
 CONFIG = "config.yaml"
 PREFIX = "sea-helm"

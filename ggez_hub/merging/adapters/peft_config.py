@@ -14,7 +14,7 @@ from typing import Any
 
 from ggez_hub.merging.adapters.module_patterns import by_pattern
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.yaml_text import read_text
+from ggez_hub.text_files import read_text
 
 CONFIG = "adapter_config.json"
 MAX_BYTES = 8_000_000

@@ -209,13 +209,20 @@ def _own_entry(hub: Hub, repo: str, revision: str) -> IndexEntry | UnreadableCar
 def live_entries(hub: Hub, regions: Iterable[str], index: IndexChoice | None = None) -> Listing:
     """Adapters on the hub that carry the tags of `regions`, accepted or not.
 
-    What the index has yanked is yanked, whatever the adapter's own card says.
+    What the index has yanked is yanked, whatever the adapter's own card says. One that cannot be read
+    is `unreadable`.
     """
+    from huggingface_hub.errors import HfHubHTTPError
+
     yanked = yanked_adapters(hub, index)
     entries, unreadable = [], []
     for region in regions:
         for repo, revision in hub.discover([TAG, f"ggez-region:{region}"]):
-            found = _own_entry(hub, repo, revision)
+            try:
+                found = _own_entry(hub, repo, revision)
+            # Anybody may tag a repository: what is wrong with one is no reason to find none.
+            except (GgezError, HfHubHTTPError) as problem:
+                found = UnreadableCard(repo, str(problem).strip().partition("\n")[0])
             if isinstance(found, UnreadableCard):
                 unreadable.append(found)
                 continue

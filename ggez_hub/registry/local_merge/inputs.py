@@ -112,7 +112,7 @@ def _fetched(hub: Hub, at: RepoAtCommit, files: list[HubFile], place: Path) -> M
 
 
 REPOSITORY = re.compile(
-    r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>\w[\w.-]*(/\w[\w.-]*)*)\Z",
+    r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>\w[\w.-]*(/\w[\w.-]*)*)",
     re.ASCII,
 )
 
@@ -157,5 +157,5 @@ class MergeRecipe(FrozenModel, strict=False):
 
 def repository(place: str) -> tuple[str, str] | None:
     """The repository and the revision that a place names; None if it is written otherwise."""
-    match = REPOSITORY.match(place)
+    match = REPOSITORY.fullmatch(place)
     return (match["repo"], match["revision"]) if match else None

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.parquet import read_pieces
-from ggez_hub.text_lines import pieces, read_lines
+from ggez_hub.text_files import pieces, read_lines
 
 
 @dataclass(frozen=True)

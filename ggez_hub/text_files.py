@@ -1,7 +1,8 @@
-"""Text files of strangers, line by line, with a limit on what is held of a line and of a file."""
+"""Text files of strangers, with a limit on what is held of a file and of a line."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,22 @@ from typing import BinaryIO, TextIO
 LONGEST_LINE = 8 << 20
 # Of a file that is read at once.
 MAX_BYTES = 256_000_000
+
+
+class TooLong(ValueError):
+    """A file is larger than a text of its kind may be."""
+
+
+def read_text(path: Path, most: int) -> str:
+    """The text of a file of at most `most` bytes: what is given may be a device, or enormous.
+
+    Raises TooLong, OSError, and UnicodeDecodeError, a ValueError, for what is not UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise TooLong(f"larger than {most:,} bytes")
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
