@@ -70,7 +70,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             f"{target} exists already", "Choose another folder with -o, or remove it."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f".{target.name}.partial"
+    partial = partial_of(target)
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir()
@@ -80,6 +80,12 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def partial_of(target: Path) -> Path:
+    """Where `atomic_folder` writes what becomes `target`."""
+    target = target.absolute()
+    return target.with_name(f".{target.name}.partial")
 
 
 def require_writable(target: Path) -> None:

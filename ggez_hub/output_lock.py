@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ggez_hub.atomic_files import partial_of
 from ggez_hub.errors import GgezError
 
 
@@ -36,11 +38,12 @@ def lock_work_folder(folder: Path, out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def lock_output(target: Path) -> Iterator[Path]:
+def lock_output(target: Path, *parts: Path) -> Iterator[Path]:
     """Let one process at a time write `target`; others wait here until it is done.
 
-    Yields the path of a folder for temporary files, which is removed afterwards; one that a killed
-    run left is removed first.
+    Yields the path of a folder for temporary files, which is removed afterwards. What killed runs
+    left, of this target or another one, is removed first: such folders, and what `atomic_folder`
+    has for their targets. `parts` are folders within `target` that are written by `atomic_folder`.
     """
     from filelock import FileLock
 
@@ -55,10 +58,28 @@ def lock_output(target: Path) -> Iterator[Path]:
             errno.EPERM, "is not a folder of yours: remove it, or set TMPDIR", str(locks)
         )
     name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:32]
-    scratch = locks / f"{name}.scratch"
+    scratch, record = locks / f"{name}.scratch", locks / f"{name}.unfinished"
+    _remove_leftovers(locks)
     with FileLock(locks / f"{name}.lock"):
         shutil.rmtree(scratch, ignore_errors=True)
+        partials = [str(partial_of(path)) for path in (target, *parts)]
+        record.write_text(json.dumps(partials), encoding="utf-8")
         try:
             yield scratch
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+            record.unlink(missing_ok=True)
+
+
+def _remove_leftovers(locks: Path) -> None:
+    """Remove what runs left that ended without an end: nobody holds their locks any more."""
+    from filelock import FileLock, Timeout
+
+    for record in locks.glob("*.unfinished"):
+        with suppress(Timeout), FileLock(record.with_suffix(".lock"), timeout=0):
+            # A run may have been killed here, too, and another process may clean up at this moment.
+            with suppress(OSError, ValueError):
+                for partial in json.loads(record.read_text(encoding="utf-8")):
+                    shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(record.with_suffix(".scratch"), ignore_errors=True)
+            record.unlink(missing_ok=True)

@@ -54,6 +54,8 @@ def explain(error: BaseException) -> CommandFailed:
         found = MESSAGES.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}")
         if found is not None:
             message = found if isinstance(found, Message) else found(error)
+            if message is None:
+                continue
             first_line = str(error).strip().partition("\n")[0]
             text = message.text.replace("{}", first_line)
             return CommandFailed(text, message.hint, message.exit_code)
@@ -173,6 +175,17 @@ def _embedded(error: Any) -> Message:
     )
 
 
+NO_MEMORY = Message(
+    "there is not enough memory for this",
+    "Close other programs, or take a smaller model or batch; an adapter form (--as peft) needs the least.",
+)
+
+
+def _runtime(error: Any) -> Message | None:
+    # torch has no class of its own for what the processor's memory does not hold.
+    return NO_MEMORY if "can't allocate memory" in str(error) else None
+
+
 def _unreachable(error: Any) -> Message:
     # httpx raises RuntimeError where no request is known.
     try:
@@ -189,7 +202,7 @@ def _unreachable(error: Any) -> Message:
 
 
 # By the top package and name of the class, so that nothing heavy is imported to print an error.
-MESSAGES: dict[str, Message | Callable[[Any], Message]] = {
+MESSAGES: dict[str, Message | Callable[[Any], Message | None]] = {
     # The embedded hub does not import our error classes.
     "ggez_hub.SessionError": _embedded,
     "ggez_hub.HubError": _embedded,
@@ -214,6 +227,9 @@ MESSAGES: dict[str, Message | Callable[[Any], Message]] = {
     ),
     "safetensors.SafetensorError": _weight_file,
     "safetensors_rust.SafetensorError": _weight_file,
+    "torch.OutOfMemoryError": NO_MEMORY,
+    "builtins.MemoryError": NO_MEMORY,
+    "builtins.RuntimeError": _runtime,
     "builtins.ConnectionError": _unreachable,
     "builtins.UnicodeEncodeError": _not_utf8,
     "builtins.OSError": _os_error,

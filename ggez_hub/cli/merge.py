@@ -58,7 +58,8 @@ DEFAULT_METHOD = "ggez_linear"
 )
 @click.option(
     "--method",
-    help="task_arithmetic, or ties: the signs of several adapters vote, element by element.  "
+    help="task_arithmetic; ties: the signs of several adapters vote, element by element; 'ties(0.2)': of "
+    "the largest fifth of each Delta; 'dare(0.5, 7)': half of each at random, by the seed 7.  "
     f"[default: {DEFAULT_METHOD}]",
 )
 @as_option()
@@ -119,15 +120,16 @@ def merge_command(
 
 def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
     from ggez_hub.merging.forms import require_one, write_adapter
-    from ggez_hub.merging.methods import require_method
+    from ggez_hub.merging.methods import Method
 
-    require_method(inputs.method)
+    method = Method.parse(inputs.method)
     base, variant = inputs.base.path, inputs.variant
     family = get_family(inputs.family) if inputs.family else detect_family(base, variant)
     if form != "merged":
         from ggez_hub.registry.local_merge.merge import weigh
 
         require_one(form, len(inputs.adapters))
+        method.require_foldable(form)
         weighted, _ = weigh(base, inputs.adapters, family, variant)
         named = (inputs.base.repo or str(base), inputs.base.revision)
         facts = write_adapter(base, weighted, target, family, form, variant, named)
@@ -155,7 +157,7 @@ def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
             inputs.adapters,
             target,
             family,
-            inputs.method,
+            str(method),
             variant,
             wrote=merging.advance,
         )

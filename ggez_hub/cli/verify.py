@@ -103,7 +103,8 @@ def verify_command(
         by, outcome = verify_gates(place, owner)
         out.line(f"{place}: the gates are {outcome}, as measured and signed by {by.name}")
     names = (RESULTS, CARD)
-    if place.is_dir() and (place / SCORES).is_file() and not (place / RESULTS).is_file():
+    is_study = any((place / name).is_file() for name in (SCORES, "study.json"))
+    if is_study and not (place / RESULTS).is_file():
         print_study(place, out)
         return
     locks = locks_in(place)

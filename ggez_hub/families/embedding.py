@@ -54,7 +54,7 @@ class EmbeddingFamily(Family):
         if (folder / CONFIG).is_file() and _has_two_towers(checkpoint := read_checkpoint(folder)):
             return checkpoint.layout("AutoModel", variant)
         raise UnknownLayout(
-            f"{folder} holds no embedding model",
+            f"{folder} is not a model of the family embedding",
             f"It should hold {OPEN_CLIP_CONFIG} and {OPEN_CLIP_WEIGHTS}, or a CLIP-like model of "
             "transformers.",
         )

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import torch
 
-# Elements of a block: 2 MB in float64. Smaller blocks cost more in calls than they save in cache.
-BLOCK = 1 << 18
+# Elements of a block: 1 MB in float64, twice that where it is then a multiple of MANY rows.
+BLOCK = 1 << 17
+# The rows that a product of matrices takes at a time: see `Product`.
+MANY, FEW = 60, 12
 
 
 class RowDelta(Protocol):
@@ -34,6 +37,9 @@ def blocks(shape: Sequence[int]) -> Iterator[tuple[int, int]]:
     rows, columns = matrix_shape(shape)
     if columns:
         step = max(1, BLOCK // columns)
+        if MANY // 2 <= step < MANY:
+            step = MANY
+        step -= step % (MANY if step >= MANY else FEW if step >= FEW else 1)
         yield from ((start, min(start + step, rows)) for start in range(0, rows, step))
 
 
@@ -80,7 +86,6 @@ class Product:
     with zeros.
     """
 
-    MANY, FEW = 60, 12
     LONGEST_SUM = 128
     WIDTH = 8
 
@@ -99,10 +104,18 @@ class Product:
             for k in cuts
         ]
 
+    def times(self, beta: float) -> Product | None:
+        """The product with `beta` in its scale; None where that would be rounded in another way."""
+        if math.frexp(self._scale)[0] != 0.5:
+            return None
+        scaled = copy(self)
+        scaled._scale *= beta
+        return scaled
+
     def write(self, start: int, stop: int, out: torch.Tensor) -> None:
         first = start
         while first < stop:
-            count = self.MANY if stop - first >= self.MANY else self.FEW
+            count = MANY if stop - first >= MANY else FEW
             last = min(first + count, stop)
             self._write_rows(first, last, count, out[first - start : last - start])
             first = last

@@ -18,10 +18,12 @@ from mergekit.graph import Executor, Task
 from mergekit.merge_methods import MergeMethod, TensorGroup, get, register
 from pydantic import PrivateAttr
 
+from ggez_hub.merging.delta_rows import RowDelta, matrix_shape
 from ggez_hub.merging.deltas import Delta, WeightIndex
 from ggez_hub.merging.kernels import Workers
 from ggez_hub.merging.mergekit_methods import BlockwiseMethod, GgezLinear, StreamedDelta
-from ggez_hub.merging.methods import METHODS, NAME
+from ggez_hub.merging.methods import METHODS, NAME, Method
+from ggez_hub.merging.sparsity import Dropped, trim
 from ggez_hub.merging.writer import MirrorWriter
 
 # mergekit's executor compares every task with every other task that it was given: in one run its
@@ -31,10 +33,14 @@ PART = 64
 
 @dataclass(frozen=True)
 class Weighted:
-    """An adapter with its beta for each tensor that it is to change; none of them is 0."""
+    """An adapter with its beta for each tensor that it is to change; none of them is 0.
+
+    `number` is its place among the adapters of the merge.
+    """
 
     delta: Delta
     betas: Mapping[str, float]
+    number: int = 0
 
 
 def execute(
@@ -48,12 +54,13 @@ def execute(
     """Merge the weight files of `base` with `adapters` into `out`, an existing folder.
 
     Every tensor that the base's headers name is written, in the order of the files; one that no
-    adapter changes keeps every bit. `method` is a key of METHODS. `wrote` is called with the bytes
+    adapter changes keeps every bit. `method` is what Method parses. `wrote` is called with the bytes
     of each tensor as it is written. Raises GgezError, or what reading raises; the caller removes
     `out` then.
     """
     names = list(base)
-    registered = get(registered_method(method))
+    chosen = Method.parse(method)
+    registered = get(registered_method(chosen.name))
     ahead = ReadAhead(base, names)
     with Workers(max(info.nbytes for info in base.values())) as workers:
         writer = MirrorWriter(base, out, wrote, workers.slots.give_back)
@@ -62,9 +69,9 @@ def execute(
             ahead.past(name)
             stored = base.read(name)
             changing = [weighted for weighted in adapters if name in weighted.betas]
-            writer.save_tensor(
-                name, _merged(name, stored, changing, registered, workers) if changing else stored
-            )
+            if changing:
+                stored = _merged(name, stored, changing, chosen, registered, workers)
+            writer.save_tensor(name, stored)
 
         try:
             for part in _parts(names):
@@ -99,18 +106,32 @@ def _merged(
     name: str,
     stored: torch.Tensor,
     changing: Sequence[Weighted],
+    chosen: Method,
     method: MergeMethod,
     workers: Workers,
 ) -> torch.Tensor:
     """`stored`, the base's tensor of this name, merged with the adapters that change it."""
     deltas = [
-        StreamedDelta.of(weighted.delta.by_rows(name), stored.shape, workers)
+        StreamedDelta.of(_sparse(weighted, name, stored, chosen, workers), stored.shape, workers)
         for weighted in changing
     ]
     betas = [weighted.betas[name] for weighted in changing]
     group = TensorGroup.from_tensors([stored, *deltas], base_index=0, name=name)
     (merged,) = method((group,), parameters={"beta": betas})
     return merged
+
+
+def _sparse(
+    weighted: Weighted, name: str, stored: torch.Tensor, chosen: Method, workers: Workers
+) -> RowDelta:
+    """Delta of the tensor, of which the method may keep a share of the elements alone."""
+    rows = weighted.delta.by_rows(name)
+    if chosen.density == 1:
+        return rows
+    if chosen.seed is None:
+        return trim(rows, stored.shape, chosen.share, workers)
+    columns = matrix_shape(stored.shape)[1]
+    return Dropped(rows, columns, chosen.share, chosen.seed, weighted.number, name)
 
 
 def registered_method(name: str) -> str:

@@ -7,14 +7,17 @@ their number: one thread and many give the same bytes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from typing import TypeVar
 
 import torch
 
-from ggez_hub.merging.delta_rows import RowDelta, blocks, matrix_shape
+from ggez_hub.merging.delta_rows import Product, RowDelta, blocks, matrix_shape
 
+T = TypeVar("T")
+R = TypeVar("R")
 # More threads than this wait for memory and for the disk.
 MOST_THREADS = 8
 
@@ -91,6 +94,10 @@ class Workers:
         self._pool.shutdown()
         torch.set_num_threads(self._before)
 
+    def map(self, function: Callable[[T], R], values: Iterable[T]) -> Iterator[R]:
+        """What `function` makes of every value, in their order."""
+        return self._pool.map(function, values)
+
     def each(self, function: Callable[[int], None], numbers: range) -> None:
         """Call `function` with every number, in any order; raises what it raises."""
         # next() of a range's iterator is atomic: the threads take what comes.
@@ -164,15 +171,17 @@ def interpolate_rows(
     wide_dtype = torch.float32 if base.element_size() <= 2 else torch.float64
     memory = workers.scratch if workers else Scratch()
     stored = base.reshape(matrix_shape(base.shape))
+    weighted = [_weighted(delta, beta) for delta, beta in zip(deltas, betas, strict=True)]
 
     def merged(start: int, stop: int) -> torch.Tensor:
         size = (stop - start, stored.shape[1])
         wide = memory.take("sum", wide_dtype, size)
         delta = memory.take("delta", torch.float64, size)
         wide.copy_(stored[start:stop])
-        for source, beta in zip(deltas, betas, strict=True):
+        for source, beta in weighted:
             source.write(start, stop, delta)
-            delta.mul_(beta)
+            if beta != 1:
+                delta.mul_(beta)
             if wide_dtype is torch.float64:
                 wide.add_(delta)
             else:
@@ -180,3 +189,9 @@ def interpolate_rows(
         return wide
 
     return merge_blocks(base, merged, workers)
+
+
+def _weighted(delta: RowDelta, beta: float) -> tuple[RowDelta, float]:
+    """The same with as few multiplications as give the same bits."""
+    scaled = delta.times(beta) if isinstance(delta, Product) else None
+    return (delta, beta) if scaled is None else (scaled, 1.0)

@@ -14,7 +14,7 @@ from ggez_hub.families import Family
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import WeightIndex, WrongBase
-from ggez_hub.merging.methods import NAME, require_method
+from ggez_hub.merging.methods import NAME, Method
 from ggez_hub.merging.side_files import check_space, copy_file, copy_side_files
 from ggez_hub.output_lock import lock_output
 from ggez_hub.quantities import counted
@@ -70,7 +70,7 @@ def merge(
     carried over. Raises GgezError with a reason and leaves nothing behind if the merge would not be
     exact, WrongBase for the beta of a tensor that the base does not have.
     """
-    require_method(method)
+    Method.parse(method)
     with lock_output(out), atomic_folder(out) as folder:
         return merge_into(folder, base, adapters, family, method, wrote, variant)
 
@@ -85,7 +85,7 @@ def merge_into(
     variant: str | None = None,
 ) -> MergeReport:
     """The same into an existing empty folder, for callers who rename it themselves."""
-    require_method(method)
+    Method.parse(method)
     layout = family.layout(base, variant)
     index = WeightIndex(base, layout.weights)
     for adapter in adapters:
@@ -98,7 +98,10 @@ def merge_into(
 
     copy_side_files(base, folder, layout)
     # A beta of 0 is the base bit for bit: the Delta is not even read.
-    weighted = [Weighted(d, a.betas(d.touched)) for d, a in zip(deltas, adapters, strict=True)]
+    weighted = [
+        Weighted(delta, adapter.betas(delta.touched), number)
+        for number, (delta, adapter) in enumerate(zip(deltas, adapters, strict=True))
+    ]
     active = [adapter for adapter in weighted if adapter.betas]
     touched: frozenset[str] = frozenset().union(*(adapter.betas for adapter in active))
     rewritten = {index.file_of[name] for name in touched}

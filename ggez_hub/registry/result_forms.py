@@ -15,7 +15,7 @@ from ggez_hub.merging.forms.runtimes import loading_lines
 from ggez_hub.merging.forms.switch import BASE as SWITCH_BASE
 from ggez_hub.merging.forms.switch import copy_model, switch_lines, write_switch
 from ggez_hub.merging.merge import Adapter, merge_into, require_engine, tensor_names
-from ggez_hub.merging.methods import require_method
+from ggez_hub.merging.methods import Method
 from ggez_hub.registry.resolution import PinnedFile, Resolution
 
 Wrote: TypeAlias = Callable[[int], None] | None
@@ -45,7 +45,7 @@ class ResultForm:
 
     def check(self, resolution: Resolution) -> None:
         """Raise before anything is fetched if it cannot be done."""
-        require_method(resolution.method)
+        Method.parse(resolution.method)
         require_engine()
 
     def write(self, resolution: Resolution, inputs: Inputs, folder: Path, wrote: Wrote) -> None:
@@ -187,6 +187,7 @@ def _require_one(resolution: Resolution) -> None:
         raise UsageProblem(
             f"--as {resolution.form} takes one adapter", "Take the merged form: leave out --as."
         )
+    Method.parse(resolution.method).require_foldable(resolution.form)
 
 
 def _checked_base(resolution: Resolution, inputs: Inputs) -> Path | None:

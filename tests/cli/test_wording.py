@@ -241,3 +241,18 @@ def test_a_step_of_a_workflow_by_hand_needs_an_event(monkeypatch):
     assert found.exit_code == 1
     assert "there is no event: GITHUB_EVENT_PATH is not set" in found.stderr
     assert "--event FILE" in found.stderr
+
+
+def test_memory_that_is_not_there_is_said():
+    import torch
+
+    from ggez_hub.cli.errors import explain
+
+    # More than the addresses of a process.
+    with pytest.raises(RuntimeError) as of_torch:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    with pytest.raises(MemoryError) as of_python:
+        bytearray(1 << 60)
+    for error in (of_torch, of_python):
+        assert explain(error.value).message == "there is not enough memory for this"
+    assert explain(RuntimeError("something else")).message == "RuntimeError: something else"

@@ -244,3 +244,35 @@ def test_command_line_takes_a_file(bases, adapter, tmp_path):
         assert "torch_dtype=torch.float32" in result.output
     file, folder = (weights(out)[TARGET] for out in outputs)
     assert torch.equal(file, folder)
+
+
+@pytest.mark.parametrize(
+    ("fitting", "said"),
+    [
+        (True, "The base has 1 of the 2 modules of this file: it is of another version"),
+        (False, "The base has no module of this file: the LoRA was trained on another model."),
+    ],
+)
+def test_a_file_of_another_model_is_told_from_one_that_fits_in_part(bases, tmp_path, fitting, said):
+    names = [PEFT] if fitting else []
+    state = {}
+    for name in [*names, "unet.mid_block.attentions.7.transformer_blocks.0.attn1.to_q"]:
+        state |= pair(name, ".lora_A.weight", ".lora_B.weight")
+    path = tmp_path / "a.safetensors"
+    save_file(state, path)
+    with pytest.raises(WrongBase) as caught:
+        merge(bases["sd15"], [Adapter(path, 0.5)], tmp_path / "out", FAMILY)
+    assert "attentions.7" in caught.value.message
+    assert caught.value.hint.startswith(said)
+
+
+def test_how_much_of_a_file_diffusers_reads_is_said(bases, tmp_path):
+    state = {}
+    for name in ("lora_unet_double_blocks_0_img_attn_proj", "lora_unet_nothing_known"):
+        state |= pair(name) | {f"{name}.alpha": torch.tensor(4.0)}
+    path = tmp_path / "a.safetensors"
+    save_file(state, path)
+    with pytest.raises(BadAdapter) as caught:
+        merge(bases["flux"], [Adapter(path, 0.5)], tmp_path / "out", FAMILY)
+    assert "'lora_unet_nothing_known'" in caught.value.message
+    assert "1 of the 2 modules" in caught.value.hint

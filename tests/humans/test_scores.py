@@ -257,6 +257,9 @@ def test_every_design_is_scored_and_verified_from_its_folder(tmp_path, design):
         store.agree(rater.id, "1", "TH", ("th", "en"))
     for own in judgements_of(study, raters, QUALITY):
         assert store.record(own.rater, own.shown, own.answers, own.seconds)
+    early = CliRunner().invoke(cli, ["verify", str(tmp_path)])
+    assert early.exit_code == 1
+    assert "`ggez-hub humans score DIR` writes it" in early.output
     run = CliRunner().invoke(cli, ["humans", "score", str(tmp_path), "--json"])
     assert run.exit_code == 0, run.output
     document = json.loads(run.output)

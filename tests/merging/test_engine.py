@@ -45,7 +45,10 @@ def small_blocks(monkeypatch):
         ((5, 40), [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]),
         ((7, 2, 5, 2), [(0, 3), (3, 6), (6, 7)]),
         ((3, 100), [(0, 1), (1, 2), (2, 3)]),
-        ((130,), [(0, 64), (64, 128), (128, 130)]),
+        ((130,), [(0, 60), (60, 120), (120, 130)]),
+        # As many rows as a product takes at a time, also where that is up to twice the size.
+        ((70, 2), [(0, 60), (60, 70)]),
+        ((30, 4), [(0, 12), (12, 24), (24, 30)]),
         ((), [(0, 1)]),
         ((0, 5), []),
         ((5, 0), []),
@@ -53,6 +56,27 @@ def small_blocks(monkeypatch):
 )
 def test_blocks_are_whole_rows(small_blocks, shape, cut):
     assert list(delta_rows.blocks(shape)) == cut
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 0.125, 0.7, 3.0])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_beta_in_the_scale_of_a_product_changes_no_bit(scale, dtype):
+    generator = torch.Generator().manual_seed(0)
+    left, right, base = (
+        torch.randn(shape, generator=generator) for shape in ((400, 4), (4, 500), (400, 500))
+    )
+    product = delta_rows.Product(left.double(), right.double(), scale)
+    delta = delta_rows.whole(product, base.shape)
+    base = base.to(dtype)
+    for beta in (1.0, 0.4, 1 / 3):
+        one, other = (
+            interpolate_rows(base, [d], [beta])[0] for d in (product, delta_rows.Whole(delta))
+        )
+        assert torch.equal(one, other)
+        scaled = product.times(beta)
+        assert (scaled is None) == (scale in {0.7, 3.0})
+        if scaled is not None:
+            assert torch.equal(delta_rows.whole(scaled, base.shape), delta * beta)
 
 
 def interpolate(base, deltas, betas):

@@ -15,7 +15,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.merging.extraction import extract_lora, extract_task_vector
-from ggez_hub.merging.extraction.lora import FULL, factorise
+from ggez_hub.merging.extraction.factors import MANY, factorise
 
 from ..models import open_clip_model, write_open_clip
 from .exactness import WEIGHTS, load_pair, peft_regional
@@ -170,7 +170,7 @@ def test_task_vector(base, all_changed, tmp_path, few):
 
 def test_large_matrices_by_random_projections():
     torch.manual_seed(0)
-    shape = (FULL + 300, FULL + 100)
+    shape = (812, 612)
     low = torch.randn(shape[0], 16).double() @ torch.randn(16, shape[1]).double()
     before = torch.random.get_rng_state()
     exact = factorise(low, 16, 0.99)
@@ -181,6 +181,38 @@ def test_large_matrices_by_random_projections():
     best = torch.linalg.svdvals(noisy)[16:].square().sum().sqrt().item()
     assert factorise(noisy, 16, 0.99).error == pytest.approx(best, rel=1e-3)
     assert factorise(low, None, 1 - 1e-8).rank == 16
+
+
+@pytest.mark.parametrize("shape", [(400, 900), (1300, 700), (700, 1300), (512, 2100)])
+@pytest.mark.parametrize("decay", [0.0, 0.3, 1.0, 3.0])
+@pytest.mark.parametrize("rank", [1, 8, 40])
+def test_the_error_is_within_a_thousandth_of_the_best(shape, decay, rank):
+    """From a spectrum that is flat, where projections see least, to one that falls steeply."""
+    matrix = with_spectrum(shape, lambda n: torch.arange(1, n + 1).double() ** -decay)
+    best = torch.linalg.svdvals(matrix)[rank:].norm().item()
+    found = factorise(matrix, rank, 0.99)
+    assert found.rank == rank
+    assert best * (1 - 1e-9) <= found.error <= best * 1.001
+    assert found.error == pytest.approx(
+        (matrix - found.b.double() @ found.a.double()).norm().item(), rel=1e-9
+    )
+
+
+def with_spectrum(shape, values):
+    torch.manual_seed(0)
+    n = min(shape)
+    left, right = (torch.linalg.qr(torch.randn(side, n).double())[0] for side in shape)
+    return (left * values(n)) @ right.mT
+
+
+@pytest.mark.parametrize("rows", [300, MANY + 60])
+def test_a_rank_that_is_found_keeps_the_energy_and_is_hardly_larger_than_the_least(rows):
+    matrix = with_spectrum((rows, 2200), lambda n: torch.arange(1, n + 1).double() ** -1.0)
+    squares = torch.linalg.svdvals(matrix).square()
+    least = int((squares.cumsum(0) < 0.98 * squares.sum()).sum()) + 1
+    found = factorise(matrix, None, 0.98)
+    assert (found.error / found.norm) ** 2 <= 0.02 + 1e-6
+    assert least <= found.rank <= least * 1.05
 
 
 def test_command_line(base, all_changed, tmp_path):

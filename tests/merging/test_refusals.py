@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
+from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.cli.main import cli
 from ggez_hub.families import UnknownLayout, get_family
 from ggez_hub.merging import (
@@ -25,6 +26,7 @@ from ggez_hub.merging import (
     merge,
     side_files,
 )
+from ggez_hub.output_lock import lock_output
 from ggez_hub.safetensors_header import BadWeights
 
 from ..models import write_lora
@@ -154,7 +156,8 @@ def test_a_link_in_place_of_the_folder_of_locks(base, adapter, tmp_path, monkeyp
     assert not list((tmp_path / "mine").iterdir())
 
 
-def test_a_killed_merge_leaves_nothing_at_the_target(base, adapter, tmp_path):
+@pytest.mark.parametrize("following", ["out", "elsewhere/other"])
+def test_what_a_killed_merge_left_goes_with_the_next_one(following, base, adapter, tmp_path):
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
@@ -169,9 +172,16 @@ def test_a_killed_merge_leaves_nothing_at_the_target(base, adapter, tmp_path):
     assert killed.returncode == -9
     assert not (tmp_path / "out").exists()
     assert (tmp_path / ".out.partial").exists()
-    merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", EMBEDDING)
-    assert (tmp_path / "out" / "open_clip_model.safetensors").exists()
+    merge(base, [Adapter(adapter, 0.5)], tmp_path / following, EMBEDDING)
+    assert (tmp_path / following / "open_clip_model.safetensors").exists()
     assert not (tmp_path / ".out.partial").exists()
+
+
+def test_the_unfinished_output_of_a_run_at_work_stays(base, adapter, tmp_path):
+    with lock_output(tmp_path / "out"), atomic_folder(tmp_path / "out") as folder:
+        merge(base, [Adapter(adapter, 0.5)], tmp_path / "other", EMBEDDING)
+        assert folder.is_dir()
+    assert (tmp_path / "out").is_dir()
 
 
 def test_command_line(base, adapter, tmp_path):
@@ -187,3 +197,40 @@ def test_command_line(base, adapter, tmp_path):
     for wrong in (["--beta", "1", "--beta", "2"], ["--beta", "1", "--method", "dare_ties"]):
         assert CliRunner().invoke(cli, [*arguments, *wrong]).exit_code == 2
     assert out.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda place: None, "there is nothing at"),
+        (lambda place: place.mkdir(), "holds no files: there are no weights of an adapter"),
+        (
+            lambda place: (place.mkdir(), (place / "a.txt").touch()),
+            "holds a.txt: there are no weights",
+        ),
+        (lambda place: place.touch(), "is not a .safetensors file"),
+    ],
+)
+def test_what_is_not_an_adapter_is_described(base, tmp_path, make, said):
+    make(tmp_path / "given")
+    with pytest.raises(BadAdapter) as caught:
+        merge(base, [Adapter(tmp_path / "given", 0.5)], tmp_path / "out", EMBEDDING)
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_file_of_weights_that_are_not_a_lora(base, tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_file({"some.weight": torch.zeros(2)}, path)
+    with pytest.raises(BadAdapter, match="few of its keys are those of a LoRA"):
+        merge(base, [Adapter(path, 0.5)], tmp_path / "out", EMBEDDING)
+
+
+def test_named_adapters_of_a_folder_are_offered(base, tmp_path):
+    for name in ("th", "vn"):
+        write_lora(tmp_path / "both" / name, targets=["c_fc"])
+    with pytest.raises(BadAdapter) as caught:
+        merge(base, [Adapter(tmp_path / "both", 0.5)], tmp_path / "out", EMBEDDING)
+    assert "holds 2 adapters in folders of their own: th, vn" in caught.value.message
+    assert str(tmp_path / "both" / "th") in caught.value.hint
+    merge(base, [Adapter(tmp_path / "both" / "vn", 0.5)], tmp_path / "out", EMBEDDING)

@@ -141,9 +141,21 @@ class TestLeaves:
         result = run("merge", "--base", cached, *arguments)
         assert result.exit_code == 0, result.output
         remark = "lora claims to be trained on org/another; this base is org/clip-th"
-        expected = [remark] if named == "org/another" else []
-        assert json.loads(result.stdout)["remarks"] == expected
+        unnamed = (
+            "lora names no base, and what identifies clip-th as its base is that names and shapes of "
+            "tensors fit: other weights of the same shapes would, too"
+        )
+        of = {"org/clip-th": [], "org/another": [remark]}
+        expected = of.get(named, [unnamed])
+        said = json.loads(result.stdout)["remarks"]
+        assert [text.replace("org/clip-th as", "clip-th as") for text in said] == expected
         assert ("note: " in result.stderr) == bool(expected)
+
+    def test_a_lora_on_a_folder_that_nothing_identifies(self, folders, tmp_path):
+        result = run("merge", "--base", folders / "base", "--adapter", folders / "lora",
+                     "--adapter", folders / "tuned", "--beta", 0.2, "-o", tmp_path / "out")  # fmt: skip
+        (note,) = (line for line in result.stderr.splitlines() if line.startswith("note: "))
+        assert "lora names no base" in note
 
 
 class TestVerify:

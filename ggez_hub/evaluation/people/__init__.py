@@ -2,6 +2,7 @@
 
 ratings      the rows of the file: one for each judgement, output and measure
 estimates    means and differences with intervals over raters and items
+sample       the judgements of one measure that count, and its figures
 agreement    Krippendorff's alpha, consistency, and raters to look at
 preferences  win rates, and Davidson's model of comparisons with ties
 scores       everything that follows from a file, with what it does not say: scores.json

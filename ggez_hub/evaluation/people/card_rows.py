@@ -20,7 +20,8 @@ from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.people.agreement import agreement
 from ggez_hub.evaluation.people.estimates import Estimate
 from ggez_hub.evaluation.people.ratings import RATINGS, Ratings, read_ratings
-from ggez_hub.evaluation.people.scores import PeopleScores, Sample, counted_ratings, judge_of
+from ggez_hub.evaluation.people.sample import Sample, counted_ratings, judge_of
+from ggez_hub.evaluation.people.scores import PeopleScores
 
 CARD, EVIDENCE, COPY = "README.md", "evidence", "people-"
 MeasuredBy = Literal["self", "registry"]

@@ -20,6 +20,7 @@ from ggez_hub.merging.adapters.peft_folder import WEIGHTS, holds_peft
 from ggez_hub.merging.adapters.task_vector import MANIFEST, holds_task_vector, open_task_vector
 from ggez_hub.merging.adapters.task_vector import WEIGHTS as VECTOR_WEIGHTS
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex
+from ggez_hub.quantities import counted
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,14 @@ def find_form(source: Path) -> Form:
     """
     if source.is_dir():
         require_contained_files(source, source.iterdir())
+        named = sorted(path.parent.name for path in source.glob(f"*/{CONFIG}"))
+        if named and not (source / CONFIG).is_file():
+            # PEFT saves an adapter that is not called `default` in a folder of its name.
+            raise BadAdapter(
+                f"{source} holds {counted(len(named), 'adapter')} in folders of their own: "
+                f"{', '.join(named)}",
+                f"Name one: {source / named[0]}",
+            )
     for form in FORMS:
         if form.holds(source):
             return form
@@ -84,8 +93,20 @@ def find_form(source: Path) -> Form:
             f"{source} holds its weights only in {', '.join(pickles[:3])}, which is never loaded",
             "Convert it to safetensors where you trust it.",
         )
-    known = ", ".join(form.name for form in FORMS)
-    raise BadAdapter(f"{source} holds no adapter of a known form", f"Known forms: {known}.")
+    if not source.exists():
+        raise BadAdapter(f"there is nothing at {source}", "Check the path of the adapter.")
+    if not any(path.suffix == ".safetensors" for path in files):
+        names = ", ".join(path.name for path in files[:3] if path != source) or "no files"
+        what = f"holds {names}" if source.is_dir() else "is not a .safetensors file"
+        raise BadAdapter(
+            f"{source} {what}: there are no weights of an adapter",
+            f"An adapter is one of: {', '.join(form.name for form in FORMS)}.",
+        )
+    raise BadAdapter(
+        f"{source} holds safetensors, but few of its keys are those of a LoRA",
+        "If it is a model, name its folder; if it is an adapter of another program, save it as a PEFT "
+        "folder or in the format of diffusers or kohya.",
+    )
 
 
 def open_delta(source: Path, family: Family, base: WeightIndex) -> Delta:

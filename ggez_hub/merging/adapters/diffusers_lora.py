@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -23,6 +23,7 @@ from ggez_hub.merging.adapters.module_delta import (
     by_target,
 )
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
+from ggez_hub.quantities import counted
 from ggez_hub.safetensors_header import WeightFile
 
 Part: TypeAlias = LowRank | LoCon | LoHa | LoKr | Scaled
@@ -88,23 +89,54 @@ class _Builder:
         self._require_alike(components)
 
     def parts(self) -> Iterator[ModuleDelta]:
-        for module in self.lora.modules:
-            weight = None if module.kind is None else BUILDERS[module.kind](self.file, module)
-            key = module.parts.get("diff_b")
-            shape = self.file.tensors[key].shape if weight is None and key else ()
-            for place in self.names.places(module.name, weight.shape if weight else shape):
-                if place.target is None:
-                    raise WrongBase(
-                        f"{self.file.path}: {module.name!r} changes a module {place.path!r} that "
-                        f"the base in {self.base.folder} does not have",
-                        "The LoRA was trained on another model.",
-                    )
+        for module, weight, places in self._placed():
+            for place in places:
+                assert place.target is not None  # noqa: S101 - of those that are placed
                 scale = 1.0
                 if weight is not None:
                     if module.kind != "difference":
                         scale = self.scales.scale(module, place.path)
                     yield self._weight(module, place, place.target, weight, scale)
                 yield from self._bias(module, place, place.target, scale)
+
+    def _placed(self) -> Sequence[tuple[LoraModule, Part | None, Sequence[Place]]]:
+        """Every module with its weight and where it goes in the base.
+
+        Raises for the first one that goes nowhere, and says how many others go somewhere.
+        """
+        found = []
+        problems: list[BadAdapter | WrongBase] = []
+        for module in self.lora.modules:
+            weight = None if module.kind is None else BUILDERS[module.kind](self.file, module)
+            key = module.parts.get("diff_b")
+            shape = self.file.tensors[key].shape if weight is None and key else ()
+            try:
+                places = self.names.places(module.name, weight.shape if weight else shape)
+            except BadAdapter as problem:
+                problems.append(problem)
+                continue
+            lacking = next((place.path for place in places if place.target is None), None)
+            if lacking is None:
+                found.append((module, weight, places))
+            else:
+                problems.append(
+                    WrongBase(
+                        f"{self.file.path}: {module.name!r} changes a module {lacking!r} that "
+                        f"the base in {self.base.folder} does not have"
+                    )
+                )
+        if problems:
+            first, count = problems[0], counted(len(self.lora.modules), "module")
+            if found:
+                hint = (
+                    f"The base has {len(found)} of the {count} of this file: it is of another version "
+                    "of the model, or diffusers reads its names in part. A merge takes all or none."
+                )
+            else:
+                hint = "The base has no module of this file: the LoRA was trained on another model."
+                hint = first.hint or hint
+            raise type(first)(first.message, hint)
+        return found
 
     def _weight(
         self, module: LoraModule, place: Place, target: str, weight: Part, scale: float

@@ -126,7 +126,7 @@ def require_room(
             f"{file.path} gives {shape} for {target!r}, the base in {base.folder} has {info.shape}",
             "If this is a grouped convolution: PEFT itself cannot merge a LoRA into one."
             if grouped and shape[1] % max(info.shape[1], 1) == 0
-            else "The adapter was trained on another model.",
+            else "The adapter is for a model of other sizes: another size of this one, or another model.",
         )
     if info.dtype not in FLOATING:
         raise WrongBase(

@@ -153,7 +153,7 @@ class PeftOnBase(PeftFolder):
             raise WrongBase(
                 f"{self.folder} changes a module {module!r} ({leaf}) that the base in "
                 f"{self.base.folder} does not have",
-                "The adapter was trained on another model.",
+                "The adapter is for another model, or for a version of this one with other modules.",
             )
         return found
 

@@ -15,6 +15,7 @@ from ggez_hub.families import Family
 from ggez_hub.merging.adapters.finetune import Finetune, open_finetune
 from ggez_hub.merging.adapters.peft_folder import PREFIX, WEIGHTS
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
+from ggez_hub.merging.extraction.factors import Factors, factorise
 from ggez_hub.merging.extraction.placement import Kind, Places, find_places
 from ggez_hub.merging.merge import require_engine
 from ggez_hub.output_lock import lock_output
@@ -22,70 +23,8 @@ from ggez_hub.output_lock import lock_output
 if TYPE_CHECKING:
     import torch
 
-
-# Up to this many singular values a full decomposition in float64 takes at most a second or so.
-FULL = 512
-# Directions beside the wanted ones, and rounds of subspace iteration, that make it accurate.
-OVERSAMPLING, ROUNDS = 16, 4
-SEED = 0
-
-
-@dataclass(frozen=True)
-class Factors:
-    """b @ a is near the matrix: b (rows, rank), a (rank, columns), float32; `error` its distance.
-
-    `norm` and `error` are Frobenius norms in float64, of the factors as they are stored.
-    """
-
-    b: torch.Tensor
-    a: torch.Tensor
-    norm: float
-    error: float
-
-    @property
-    def rank(self) -> int:
-        return int(self.a.shape[0])
-
-
-def factorise(matrix: torch.Tensor, rank: int | None, energy: float) -> Factors:
-    """Factors of `matrix` (float64, two-dimensional), of `rank` or of as many as `energy` needs.
-
-    `energy` is the share of the squared norm that is kept when `rank` is None, in (0, 1].
-    """
-    total = float(matrix.square().sum())
-    u, s, v = _decompose(matrix, rank, energy * total)
-    kept = min(rank or _enough(s, energy * total), len(s))
-    half = s[:kept].clamp_min(0).sqrt()
-    b, a = (u[:, :kept] * half).float(), (v[:, :kept] * half).T.float()
-    error = float((matrix - b.double() @ a.double()).norm())
-    return Factors(b.contiguous(), a.contiguous(), total**0.5, error)
-
-
-def _decompose(
-    matrix: torch.Tensor, rank: int | None, wanted: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """U, S and V with at least `rank` directions, or the squared sum `wanted`; S descending."""
-    import torch
-
-    smallest = min(matrix.shape)
-    directions = rank or 64
-    while smallest > FULL and directions + OVERSAMPLING <= smallest // 2:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
-            u, s, v = torch.svd_lowrank(matrix.float(), directions + OVERSAMPLING, ROUNDS)
-        u, s, v = u.double(), s.double(), v.double()
-        # The directions beyond the wanted ones are the inaccurate ones.
-        if rank or float(s[:directions].square().sum()) >= wanted:
-            return u[:, :directions], s[:directions], v[:, :directions]
-        directions *= 2
-    u, s, vh = torch.linalg.svd(matrix, full_matrices=False)
-    return u, s, vh.mT
-
-
-def _enough(s: torch.Tensor, wanted: float) -> int:
-    """How many of the singular values have the squared sum `wanted`; at least one."""
-    reached = s.square().cumsum(0) >= wanted
-    return int(reached.int().argmax()) + 1 if bool(reached.any()) else len(s)
+# Elements of a matrix that is factorised beside others: 128 MB in float64.
+SMALL = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -179,17 +118,38 @@ def _extract(
     tensors: dict[str, torch.Tensor],
 ) -> Iterator[Extracted]:
     """Put the adapter's tensors into `tensors`, one changed tensor of the base after another."""
-    for name, (path, kind) in places.lora.items():
+
+    def factors_of(name: str) -> Factors:
         delta = _finite(tuned, name)
         # As PEFT multiplies it: outputs in rows.
-        matrix = delta.T if kind in {"transposed", "embedding"} else delta.flatten(1)
-        factors = factorise(matrix, rank, energy)
-        tensors |= _lora_tensors(path, kind, factors, tuple(delta.shape))
+        turned = places.lora[name][1] in {"transposed", "embedding"}
+        return factorise(delta.T if turned else delta.flatten(1), rank, energy)
+
+    for name, factors in _side_by_side(factors_of, places.lora, tuned.base):
+        path, kind = places.lora[name]
+        tensors |= _lora_tensors(path, kind, factors, tuned.base[name].shape)
         yield Extracted(name, factors.rank, factors.norm, factors.error)
     for name, path in (places.biases | places.saved).items():
         tensors[f"{PREFIX}{path}"] = tuned.stored(name).clone()
         if name in tuned.touched:
             yield Extracted(name, 0, _norm(tuned, name), 0.0)
+
+
+def _side_by_side(
+    factors_of: Callable[[str], Factors], names: Collection[str], base: WeightIndex
+) -> Iterator[tuple[str, Factors]]:
+    """The factors of each tensor: of small ones in as many threads as torch has, of others one by one.
+
+    torch's own threads gain little on a small matrix, and on a busy machine they wait for each other.
+    """
+    from ggez_hub.merging.kernels import Workers
+
+    small = [name for name in names if math.prod(base[name].shape) <= SMALL]
+    for name in names:
+        if math.prod(base[name].shape) > SMALL:
+            yield name, factors_of(name)
+    with Workers(0) as workers:
+        yield from zip(small, workers.map(factors_of, small), strict=True)
 
 
 def _lora_tensors(

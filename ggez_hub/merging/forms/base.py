@@ -208,7 +208,7 @@ class FormBetas:
         if name is None:
             raise WrongBase(
                 f"{self.adapter.folder} changes a module {path!r} that {self.base.name} does not have",
-                "The adapter was trained on another model.",
+                "The adapter is for another model, or for a version of this one with other modules.",
             )
         return self.of_tensor(name)
 

@@ -12,10 +12,11 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of, read_readme
 from ggez_hub.cards.values import Family, RegionId
+from ggez_hub.errors import UsageProblem
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit, link_fetched
 from ggez_hub.merging.betas_by_part import BetasByPart
-from ggez_hub.merging.methods import METHODS, NAME
+from ggez_hub.merging.methods import METHODS, NAME, Method
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.contribution.adapter_files import BaseModel, files_on_hub
 from ggez_hub.registry.file_checks import beside
@@ -129,10 +130,13 @@ class WeightedAdapter(FrozenModel, strict=False):
     betas: Place | None = None
 
 
-def _known_method(name: str) -> str:
-    if name not in METHODS:
+def _known_method(text: str) -> str:
+    if text.partition("(")[0] not in METHODS:
         raise ValueError(f"must be one of {', '.join(METHODS)}")
-    return name
+    try:
+        return str(Method.parse(text))
+    except UsageProblem as problem:
+        raise ValueError(f"must be a merge method. {problem.hint}") from None
 
 
 class MergeRecipe(FrozenModel, strict=False):

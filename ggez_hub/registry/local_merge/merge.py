@@ -17,7 +17,7 @@ from ggez_hub.merging.adapters import find_form
 from ggez_hub.merging.adapters.lora_file import lora_path
 from ggez_hub.merging.adapters.peft_config import read_any_config
 from ggez_hub.merging.merge import Adapter, MergeReport, merge_into, tensor_names
-from ggez_hub.merging.methods import plugins_of, require_method
+from ggez_hub.merging.methods import Method, plugins_of
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
 from ggez_hub.registry.contribution.training_metadata import (
@@ -91,6 +91,10 @@ def _named(source: MergedInput) -> str:
     return f"{source.name}{at} (licence: {source.license})"
 
 
+# The forms that do not know the weights that they were made from.
+LORAS = frozenset({"PEFT folder", "LoRA file"})
+
+
 @dataclass(frozen=True)
 class FolderMerge:
     """What a merge left: the report of the engine, and the lock beside the weights."""
@@ -102,15 +106,23 @@ class FolderMerge:
     def remarks(self) -> tuple[str, ...]:
         """What is not an error, but hardly meant.
 
-        Nothing was changed; or an adapter names another base than this one, as far as both are known
-        by name: a mirror of the base has the same weights under another name.
+        Nothing was changed; an adapter names another base than this one (a mirror of the base has the
+        same weights under another name), or only names and shapes say that a LoRA belongs to it.
         """
         base, adapters = self.lock.merge.base.repo, self.lock.merge.adapters
-        found = [
-            f"{a.name} claims to be trained on {a.trained_on}; this base is {base}"
-            for a in adapters
-            if base is not None and a.trained_on not in (None, base)
-        ]
+        found = []
+        for adapter in adapters:
+            named = adapter.trained_on
+            claim = (
+                f"{adapter.name} {f'claims to be trained on {named}' if named else 'names no base'}"
+            )
+            if base is not None and named not in (None, base):
+                found.append(f"{claim}; this base is {base}")
+            elif adapter.form in LORAS and (base is None or named is None):
+                found.append(
+                    f"{claim}, and what identifies {self.lock.merge.base.name} as its base is that names "
+                    "and shapes of tensors fit: other weights of the same shapes would, too"
+                )
         if not self.report.touched:
             names = ", ".join(dict.fromkeys(a.name for a in adapters))
             parts = any(a.parts for a in adapters)
@@ -134,7 +146,7 @@ def merge_folders(
 
     Raises what `merging.merge` raises; then nothing is left.
     """
-    require_method(method)
+    method = str(Method.parse(method))
     weighted, resolved = weigh(base.path, adapters, family, variant)
     with lock_output(out), atomic_folder(out) as folder:
         report = merge_into(folder, base.path, weighted, family, method, wrote, variant)

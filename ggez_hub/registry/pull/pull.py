@@ -91,7 +91,7 @@ def carry_out(
     resolution = planned.resolution
     require_inputs(resolution, hub)
     form = form_of(resolution)
-    with lock_output(out) as place:
+    with lock_output(out, out / resolution.family) as place:
         there = _there(out, resolution)
         if there is not None:
             _require_unchanged(out, there, verify=verify)

@@ -10,7 +10,7 @@ from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub, NoAccess
-from ggez_hub.merging.methods import plugins_of
+from ggez_hub.merging.methods import Method, plugins_of
 from ggez_hub.parity.policy import Policy
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
 from ggez_hub.regions.text_language import switched_languages
@@ -107,16 +107,17 @@ class Resolver:
         if combined:
             base, fits_by = pin_base(cards, request, self.repositories)
             adapters = pin_parts(adapters, parts, base, self.repositories.hub)
+        method = str(Method.parse(request.method)) if combined else AS_IS_METHOD
         resolution = Resolution(
             region=self.chain[0].id,
             family=cards[0].family,
-            method=request.method if combined else AS_IS_METHOD,
+            method=method,
             form=request.form,
             alpha=self.factor,
             base=base,
             fits_by=fits_by,
             adapters=adapters,
-            plugins=plugins_of(cards[0].family, request.method if combined else AS_IS_METHOD),
+            plugins=plugins_of(cards[0].family, method),
             languages=switched_languages(cards[0].languages, cards[0].region)
             if self.is_switch
             else (),
