@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Two for each processor, since tests wait for servers and for the disk.
 WORKERS := $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
-.PHONY: demo test slow lint format lock hashes audit bench world wheel jobs inspect soak conformance clean
+.PHONY: demo test slow lint format lock hashes audit bench world wheel jobs exchange inspect soak conformance clean
 .DEFAULT_GOAL := help
 
 help: ## List the goals
@@ -76,6 +76,13 @@ wheel: $(STAMP) ## Install the wheel in an environment of its own, without torch
 
 jobs: $(STAMP) ## Complete evaluations, on HF Jobs and of models that draw too, from the comment to the index (slow)
 	$(BIN)/python -m pytest -m slow tests/automation
+
+exchange: $(STAMP) ## Hold exported studies against Label Studio's library and potato's schema, which want an older numpy
+	test -x $(VENV)/exchange/bin/python || $(BIN)/python -m venv $(VENV)/exchange
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(VENV)/exchange/main.pth
+	cp $(VENV)/exchange/main.pth $(VENV)/exchange/lib/python*/site-packages/
+	$(VENV)/exchange/bin/python -m pip install --quiet label-studio-sdk==2.1.2 potato-annotation==2.12.1
+	$(VENV)/exchange/bin/python -m pytest tests/humans/test_exchange.py
 
 inspect: $(STAMP) ## Run suites under inspect-ai, which wants an older fsspec and python-dateutil
 	test -x $(VENV)/inspect/bin/python || $(BIN)/python -m venv $(VENV)/inspect

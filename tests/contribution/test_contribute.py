@@ -102,6 +102,7 @@ def test_a_peft_folder(place, ana, peft):
         "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
+        "bom.cdx.json",
     }
     # What lies on the disk is as it was.
     assert "ggez:" not in (peft / "README.md").read_text()

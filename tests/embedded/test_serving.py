@@ -115,5 +115,6 @@ def test_the_package_imports_of_ours_only_leaves():
     assert set(json.loads(found.replace("'", '"'))) == {
         "ggez_hub.atomic_files",
         "ggez_hub.errors",
+        "ggez_hub.linear_patterns",
         "ggez_hub.safe_yaml",
     }

@@ -34,6 +34,8 @@ from ggez_hub.regions import alpha, find_region
 from tests.evaluation.conftest import change, make_task
 from tests.evaluation.results import grid, write
 
+pytestmark = pytest.mark.slow
+
 TH = find_region("th")
 ADAPTER = AdapterRecord(
     name="a/b", region="th", languages=["th"], adapts=["prompt_language"], files={"x": "0" * 64}

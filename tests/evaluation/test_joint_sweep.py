@@ -30,6 +30,8 @@ from tests.evaluation.test_report import needs_browser, rendered
 from tests.evaluation.towers import write_towers
 from tests.worlds import card, write_card
 
+pytestmark = pytest.mark.slow
+
 NO_HUB = ["--hub", "http://127.0.0.1:9"]
 TASKS = (make_task("en", "choice_4"), make_task("th", "choice_4"))
 

@@ -31,6 +31,8 @@ from tests.evaluation.seers import write_seer
 from tests.evaluation.towers import write_towers
 from tests.families.architectures import CLIP, targets, write_adapter
 
+pytestmark = pytest.mark.slow
+
 FAMILY = get_family("embedding")
 
 

@@ -31,6 +31,8 @@ from tests.evaluation.towers import CLIP, write_towers
 from tests.filter.endpoint import serving
 from tests.worlds import serving as embedded
 
+pytestmark = pytest.mark.slow
+
 TEXT = r"transformer\.resblocks\..*\.(c_fc|c_proj)"
 
 

@@ -29,6 +29,8 @@ from ggez_hub.regions import alpha
 from tests.evaluation import results
 from tests.evaluation.conftest import COLOURS, make_task, square
 
+pytestmark = pytest.mark.slow
+
 FAMILY = get_family("embedding")
 WEIGHTS = "open_clip_model.safetensors"
 RULE = BetasByPart.model_validate(

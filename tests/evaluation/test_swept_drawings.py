@@ -24,6 +24,8 @@ from tests.diffusion.pipelines import write_pipeline
 from tests.evaluation.test_pipelines import drawn_choices
 from tests.evaluation.towers import CLIP, write_towers
 
+pytestmark = pytest.mark.slow
+
 IDS = ("1f353", "1f992", "1f6b2", "2602", "1f3b8", "1f511")
 HUB = ("--hub", "http://127.0.0.1:9")
 

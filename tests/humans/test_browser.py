@@ -17,9 +17,12 @@ from .served import invited, served, write_study
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 # On CI a missing browser is an error: skipped there, these tests would never run.
-pytestmark = pytest.mark.skipif(
-    BROWSER is None and os.environ.get("CI") != "true", reason="there is no chromium here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        BROWSER is None and os.environ.get("CI") != "true", reason="there is no chromium here"
+    ),
+]
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 SMALL = {"items": 3, "gold": 2, "items_per_rater": 3, "repeats": 0.0}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

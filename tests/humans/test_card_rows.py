@@ -25,6 +25,8 @@ from tests.evaluation.test_report import document, needs_browser, rendered
 from .judged import judgements_of
 from .studies import study_of
 
+pytestmark = pytest.mark.slow
+
 BETA = "0.8"  # what the policy of the demo's Thai adapter chooses
 GOOD = {"m0": (0.0, 0.0), "m1": (0.1, 1.0), "m2": (-0.8, 1.2)}
 

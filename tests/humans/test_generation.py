@@ -24,6 +24,8 @@ from tests.evaluation.test_swept_drawings import KINDS, sweep
 
 from .study_files import write_study
 
+pytestmark = pytest.mark.slow
+
 DRAWS, WRITES = ASSETS / "diffusion", ASSETS / "vlm"
 PROMPTS = 2
 world = test_swept_drawings.world

@@ -17,6 +17,8 @@ from ggez_hub.regions import alpha
 from .studies import study_of
 from .study_files import item_rows, write_study
 
+pytestmark = pytest.mark.slow
+
 NOISE = Spread(items=0, outputs=0, raters=0, tastes=0, noise=1.0)
 
 

@@ -21,6 +21,8 @@ from ..models import open_clip_model, write_open_clip
 from .exactness import WEIGHTS, load_pair, peft_regional
 from .test_finetune import write_finetune
 
+pytestmark = pytest.mark.slow
+
 EMBEDDING = get_family("embedding")
 MATRICES = (
     "transformer.resblocks.0.mlp.c_fc.weight",

@@ -16,6 +16,8 @@ from ggez_hub.registry.lock import read_any_lock
 from ..training.material import write_captions, write_recipe
 from .test_evaluation import EXTENSION, write_benchmark
 
+pytestmark = pytest.mark.slow
+
 PROJECT = """
 [build-system]
 requires = ["setuptools"]

@@ -20,6 +20,8 @@ from ggez_hub.registry.pull.published_merge import find_published, merge_tag, ow
 from ggez_hub.registry.pull.pull import carry_out
 from ggez_hub.registry.request import Request
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = "open_clip_model.safetensors"
 REPO = "ggez-hub/clip-emoji-thai-merged"
 

@@ -24,6 +24,8 @@ from ggez_hub.extras import require
 from ggez_hub.registry.lock import read_lock
 from tests.worlds import serving
 
+pytestmark = pytest.mark.slow
+
 REPO = "ggez-hub/clip-emoji-thai-scored"
 FILE = ".eval_results/ggez-hub.yaml"
 PICTURE = "evidence/trade-off.png"

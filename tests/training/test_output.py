@@ -23,6 +23,8 @@ from ggez_hub.training.card import FinishedStage, combined_origin
 from ggez_hub.training.run import train
 from tests.training.material import CAPTIONS, job, write_recipe
 
+pytestmark = pytest.mark.slow
+
 FAST = {"optimiser": {"learning_rate": 0.01}, "max_steps": 2}
 VLM = {"family": "vlm", "base": "chatter", **FAST}
 

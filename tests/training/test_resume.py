@@ -14,6 +14,8 @@ from ggez_hub.training.checkpoint import read_progress
 from ggez_hub.training.run import train
 from tests.training.material import CAPTIONS, job, write_recipe
 
+pytestmark = pytest.mark.slow
+
 STEPS = 30
 LORA = {"lora": {"r": 2, "alpha": 4, "dropout": 0.2}}
 
