@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,9 @@ class LocalModel(NamedTuple):
         return InRepo(repo=self.repo, revision=self.revision)
 
 
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
 def find_model(named: str, here: Path, hub: Hub) -> LocalModel:
     """A local folder, or a repository (`org/name@revision`): its files to load and its card."""
     from ggez_hub.cards.readme import MAX_CARD_BYTES
@@ -61,6 +65,11 @@ def find_model(named: str, here: Path, hub: Hub) -> LocalModel:
     if folder.is_dir():
         return LocalModel(folder)
     repo, _, revision = named.partition("@")
+    if not REPOSITORY.fullmatch(repo):
+        raise UsageProblem(
+            f"{named!r} is neither a folder in {here.absolute()} nor a repository",
+            "Name a folder, or a repository as org/name[@revision].",
+        )
     at = hub.at_commit(repo, revision or "main")
     note_unexpected(at, revision)
     files = [pinned.as_hub_file() for pinned in model_files(at)]

@@ -256,3 +256,10 @@ def test_memory_that_is_not_there_is_said():
     for error in (of_torch, of_python):
         assert explain(error.value).message == "there is not enough memory for this"
     assert explain(RuntimeError("something else")).message == "RuntimeError: something else"
+
+
+@pytest.mark.parametrize("model", ["nowhere", "./models/nowhere", "/nowhere/at/all"])
+def test_a_model_that_is_not_there_is_not_looked_for_on_a_hub(tmp_path, model):
+    found = run("eval", model, "--suite", "cvqa", "--region", "th", "-o", tmp_path / "out")
+    assert found.exit_code == 2
+    assert f"{model!r} is neither a folder in" in str(found.exception) + found.stderr
