@@ -69,7 +69,7 @@ bench: $(STAMP) ## Measurements, as ratios side by side in one run
 
 world: $(STAMP) ## Rebuild the demo world from packages and check its scores (slow)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[world]'
-	$(BIN)/python -m pytest -m slow -x tests/world
+	$(BIN)/python -m pytest -m slow -x tests/world/test_rebuilding.py
 
 wheel: $(STAMP) ## Install the wheel in an environment of its own, without torch (slow)
 	$(BIN)/python -m pytest -m slow tests/core
@@ -97,7 +97,7 @@ FUZZED := tests/cards/test_fuzz.py tests/merging/test_fuzz.py tests/registry/tes
 
 slow: $(STAMP) ## Tests that take long: training, complete pages, large models, processes that are killed (slow)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow \
-	  --ignore tests/world --ignore tests/core --ignore tests/automation --ignore-glob '*/test_soak.py' tests
+	  --ignore tests/world/test_rebuilding.py --ignore tests/core --ignore tests/automation --ignore-glob '*/test_soak.py' tests
 
 soak: $(STAMP) ## Kill at random points and repeat: nothing is left behind, nothing is lost; fuzz (slow)
 	$(BIN)/python -m pytest -m slow -x tests/*/test_soak.py

@@ -32,8 +32,8 @@ class PeopleRow(FrozenModel):
     ratings: Sha256
     design: Text
     measure: Text
-    worst: float
-    best: float
+    worst: Annotated[float, Field(ge=-1000, le=1000)]
+    best: Annotated[float, Field(ge=-1000, le=1000)]
     compared: Sha256 | None = None
     region: RegionId
     alpha: float = Field(ge=0, le=1)

@@ -16,6 +16,8 @@ from tests.evaluation.conftest import change
 from tests.evaluation.seers import write_seer
 from tests.evaluation.towers import SIGLIP, write_towers
 
+pytestmark = pytest.mark.slow
+
 NAMES = {"ph": "philippines"}
 
 

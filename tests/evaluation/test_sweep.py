@@ -22,6 +22,8 @@ from tests.evaluation.conftest import make_task
 from tests.evaluation.seers import write_seer
 from tests.families.architectures import targets, write_adapter
 
+pytestmark = pytest.mark.slow
+
 TH = find_region("th")
 TASKS = (make_task("en"), make_task("th"))
 

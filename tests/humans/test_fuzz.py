@@ -80,6 +80,7 @@ def test_scores_with_anything_in_a_place(scored, data):
 @example(place=0, column="judgement", value="/||")
 @example(place=0, column="value", value=math.nan)
 @example(place=0, column="seconds", value=-1.0)
+@example(place=0, column="rater", value="s")
 def test_ratings_with_anything_in_a_cell(scored, tmp_path, place, column, value):
     _, study, rows = scored
     changed = {**rows[place], column: [value] if column == "rater_languages" else value}

@@ -24,6 +24,8 @@ from tests.diffusion.pipelines import DENOISER, picture, write_pipeline
 from tests.training.material import job, write_captions, write_recipe
 from tests.training.test_resume import STEPS, killed_midway
 
+pytestmark = pytest.mark.slow
+
 DIFFUSION = get_family("diffusion")
 KEYS = {"family": "diffusion", "resolution": 16}
 

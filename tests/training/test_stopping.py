@@ -20,6 +20,8 @@ from ggez_hub.training.loop import StepReport
 from ggez_hub.training.run import train
 from tests.training.material import job, write_recipe
 
+pytestmark = pytest.mark.slow
+
 LORA = {"r": 2, "alpha": 4, "dropout": 0.2}
 
 

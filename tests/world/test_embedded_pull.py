@@ -13,6 +13,8 @@ from ggez_hub.demo.world import VLM, family_folders
 from ggez_hub.embedded import HubStore
 from ggez_hub.registry.constants import INDEX_REPO
 
+pytestmark = pytest.mark.slow
+
 # The same on every machine: author, date and content are fixed. A change of the world changes
 # them, and then WORLD_VERSION has to be raised.
 COMMITS = {

@@ -45,9 +45,13 @@ TEXTS = (
 )  # fmt: skip
 NUMBERS = ("position", "occurrence", "value", "seconds")
 COLUMNS = (*TEXTS, "rater_languages", *NUMBERS, "gold", "gold_right")
-# The columns that have one value in all rows, and those that a rater or a model has one value of.
+# The columns that have one value in all rows, and those that a judgement, a rater or a model has one of.
 ONE = ("study", "design", "models")
-OF = {"rater": ("rater_kind", "rater_side", "rater_language"), "model": ("model_digest",)}
+OF = {
+    "judgement": ("rater", "item"),
+    "rater": ("rater_kind", "rater_side", "rater_language"),
+    "model": ("model_digest",),
+}
 SIDES = ("global", "regional")
 WORDS = {"rater_kind": ("person", "simulated"), "item_side": SIDES, "rater_side": SIDES}
 Row: TypeAlias = Mapping[str, Any]

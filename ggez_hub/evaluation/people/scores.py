@@ -54,6 +54,10 @@ Json: TypeAlias = dict[str, Any]
 COMPARING = ("rank", "preference")
 
 
+# An end of a measure: of a rank, a preference or the points of a scale.
+End = Annotated[float, Field(ge=-1000, le=1000)]
+
+
 class ScoredModel(FrozenModel):
     """A model of the study; `digest` is the sha256 of what it is."""
 
@@ -78,7 +82,7 @@ class ScoresHeader(FrozenModel):
     alpha: AlphaRecord
     design: Text
     compares: bool
-    measures: dict[Text, Annotated[list[float], Field(min_length=2, max_length=2)]]
+    measures: dict[Text, Annotated[list[End], Field(min_length=2, max_length=2)]]
     models: Annotated[list[ScoredModel], Field(min_length=1)]
     without: list[Text] = Field([])
     sha256: Sha256

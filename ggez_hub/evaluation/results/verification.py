@@ -315,8 +315,13 @@ def _same(recorded: Any, recomputed: Any) -> bool:
     if isinstance(recorded, bool) or isinstance(recomputed, bool):
         return recorded is recomputed
     if isinstance(recorded, numbers) and isinstance(recomputed, numbers):
-        both_nan = math.isnan(recorded) and math.isnan(recomputed)
-        return both_nan or math.isclose(recorded, recomputed, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        try:
+            both_nan = math.isnan(recorded) and math.isnan(recomputed)
+            return both_nan or math.isclose(
+                recorded, recomputed, rel_tol=TOLERANCE, abs_tol=TOLERANCE
+            )
+        except OverflowError:  # a whole number of a changed file, beyond what a float can hold
+            return False
     return bool(recorded == recomputed)
 
 

@@ -166,7 +166,15 @@ def read_annotations(path: Path) -> Iterator[Annotation]:
             for own in task["annotations"]
             if not own.get("was_cancelled")
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise GgezError(
             f"{path} is not an export of this study from Label Studio: {error!r}",
             "Export the project as JSON (not JSON-MIN) from tasks that `humans export` wrote.",
