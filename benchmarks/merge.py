@@ -135,7 +135,7 @@ def memory(place: Path, size: Size) -> None:
 
 
 def command(place: Path, runs: int) -> None:
-    """The whole command on a small model against the import of torch and a copy."""
+    """The complete command on a small model against the import of torch and a copy."""
     base = write_base(place / "llama", COMMAND)
     models = {"vlm": base, "embedding": write_open_clip_like(place / "open_clip", base)}
     adapter = write_adapter(place / "adapter", COMMAND)

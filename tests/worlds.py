@@ -124,13 +124,8 @@ def write_world(folder):
 
 
 @contextmanager
-def serving(store, around=None):
-    """The address of a hub over `store`, served from a thread; `around` wraps its application."""
-    from ggez_hub.embedded.server import Server
-
-    server = Server(store)
-    if around is not None:
-        server.config.app = around(server.config.app)
+def running(server):
+    """The address of a server of ours, which runs in a thread."""
     thread = Thread(target=server.run_until, daemon=True)
     thread.start()
     try:
@@ -139,3 +134,15 @@ def serving(store, around=None):
         server.should_exit = True
         thread.join(timeout=10)
         server.socket.close()
+
+
+@contextmanager
+def serving(store, around=None):
+    """The address of a hub over `store`, served from a thread; `around` wraps its application."""
+    from ggez_hub.embedded.server import Server
+
+    server = Server(store)
+    if around is not None:
+        server.config.app = around(server.config.app)
+    with running(server) as url:
+        yield url

@@ -96,6 +96,21 @@ def out_option(
     return click.option("-o", "--out", "target", type=kind, required=required, help=text)
 
 
+def listening_options(command: F) -> F:
+    """`--host` and `--port`: where a server listens."""
+    host = click.option(
+        "--host", default="127.0.0.1", show_default=True, help="The address to listen on."
+    )
+    port = click.option(
+        "--port",
+        default=8000,
+        show_default=True,
+        type=click.IntRange(0, 65535),
+        help="0 takes a free one.",
+    )
+    return host(port(command))
+
+
 def policy_option(text: str) -> Callable[[F], F]:
     """`--policy`: how beta is chosen."""
     return click.option("--policy", metavar="parity|keep[=0.98]", help=text)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ggez_hub.cli.output import Output, output_options
-from ggez_hub.cli.parameters import FILE, NEW_FOLDER
+from ggez_hub.cli.parameters import FILE, NEW_FOLDER, listening_options
 from ggez_hub.errors import GgezError, UsageProblem
 
 
@@ -18,14 +18,7 @@ from ggez_hub.errors import GgezError, UsageProblem
     type=NEW_FOLDER,
     help="The folder of the hub; it is made if it does not exist.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option(
-    "--port",
-    default=8000,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="0 takes a free one.",
-)
+@listening_options
 @click.option(
     "--accounts",
     type=FILE,

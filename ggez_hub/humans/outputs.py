@@ -76,7 +76,7 @@ class OutputFolder:
         )
         path = self._folder / output.file
         if not path.is_file():
-            # The folder as a whole is brought to the disk at the end.
+            # The complete folder is brought to the disk at the end.
             write_file(path, content, durable=False)
         return output
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from ggez_hub.embedded import database
 from ggez_hub.embedded.http.body import Limits
 from ggez_hub.embedded.server import Server
 from ggez_hub.embedded.store import HubStore
+
+from .. import worlds
 
 LIMITS = Limits(regular_file=6 << 20, commit_body=32 << 20, commit_files=1200, lfs_object=64 << 20)
 
@@ -36,15 +37,8 @@ class Hub:
 @contextmanager
 def running(store: HubStore) -> Iterator[str]:
     """The address of a server over `store`, which runs in a thread."""
-    server = Server(store, limits=LIMITS)
-    thread = threading.Thread(target=server.run_until, daemon=True)
-    thread.start()
-    try:
-        yield server.url
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        server.socket.close()
+    with worlds.running(Server(store, limits=LIMITS)) as url:
+        yield url
 
 
 @pytest.fixture(scope="session", autouse=True)

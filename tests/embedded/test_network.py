@@ -1,8 +1,5 @@
 """A hub behind a proxy, and one that web pages call."""
 
-from contextlib import contextmanager
-from threading import Thread
-
 import httpx2
 import pytest
 
@@ -10,18 +7,11 @@ from ggez_hub.embedded import Network
 from ggez_hub.embedded.errors import InvalidRequestError
 from ggez_hub.embedded.server import Server
 
+from ..worlds import running
 
-@contextmanager
+
 def served(store, network):
-    server = Server(store, network=network)
-    thread = Thread(target=server.run_until, daemon=True)
-    thread.start()
-    try:
-        yield server.url
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        server.socket.close()
+    return running(Server(store, network=network))
 
 
 @pytest.fixture

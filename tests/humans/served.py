@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import threading
 from contextlib import contextmanager
 from html import unescape
 
@@ -18,6 +17,7 @@ from ggez_hub.humans.server.site import Site
 from ggez_hub.humans.store import Store
 from ggez_hub.humans.study import OUTPUTS, STUDY_FILE, Output
 
+from ..worlds import running
 from .studies import study_of
 
 TEXTS = {
@@ -79,15 +79,8 @@ def served(folder, sent=None, **options):
 
         await app(scope, receive, answer)
 
-    server = AppServer(recorded)
-    thread = threading.Thread(target=server.run_until, daemon=True)
-    thread.start()
-    try:
-        yield server.url
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        server.socket.close()
+    with running(AppServer(recorded)) as url:
+        yield url
 
 
 class Client:

@@ -106,20 +106,16 @@ def test_a_project_names_no_model_and_holds_strangers_texts_as_data(tmp_path, to
         assert all(task["data"]["output_1"].startswith(HOSTILE) for task in tasks)
 
 
+def exported(tmp_path, tool):
+    """The project of the study in tmp_path/study, for raters who work in English."""
+    project = tmp_path / "project"
+    run("humans", "export", tmp_path / "study", "--format", tool, "--language", "en", "-o", project)
+    return project
+
+
 def test_label_studios_interface_asks_what_the_study_asks(tmp_path):
     study_in(tmp_path / "study", "likert")
-    project = tmp_path / "project"
-    run(
-        "humans",
-        "export",
-        tmp_path / "study",
-        "--format",
-        "label-studio",
-        "--language",
-        "en",
-        "-o",
-        project,
-    )
+    project = exported(tmp_path, "label-studio")
     view = ElementTree.parse(project / "label_config.xml").getroot()  # noqa: S314 - written above
     names = {element.get("name") for element in view.iter() if element.get("name")}
     assert names == {"prompt", "output_1", "correctness_1", "naturalness_1"}
@@ -253,18 +249,7 @@ def made_json(tmp_path):
 def test_label_studios_own_library_accepts_the_project(tmp_path, design):
     label_studio_sdk = pytest.importorskip("label_studio_sdk.label_interface")
     study_in(tmp_path / "study", design)
-    project = tmp_path / "project"
-    run(
-        "humans",
-        "export",
-        tmp_path / "study",
-        "--format",
-        "label-studio",
-        "--language",
-        "en",
-        "-o",
-        project,
-    )
+    project = exported(tmp_path, "label-studio")
     interface = label_studio_sdk.LabelInterface((project / "label_config.xml").read_text())
     interface.validate()
     for task in json.loads((project / "tasks.json").read_text()):
@@ -279,16 +264,5 @@ def test_potatos_published_schema_accepts_the_project(tmp_path, design):
         (Path(potato.__file__).parent / "schemas" / "potato-config.schema.json").read_text()
     )
     study_in(tmp_path / "study", design)
-    project = tmp_path / "project"
-    run(
-        "humans",
-        "export",
-        tmp_path / "study",
-        "--format",
-        "potato",
-        "--language",
-        "en",
-        "-o",
-        project,
-    )
+    project = exported(tmp_path, "potato")
     jsonschema.validate(yaml.safe_load((project / "config.yaml").read_text()), schema)

@@ -89,7 +89,7 @@ def test_ratings_with_anything_in_a_cell(scored, tmp_path, place, column, value)
         digest = write_ratings(
             tmp_path / "ratings.parquet", [*rows[:place], changed, *rows[place + 1 :]]
         )
-    except Exception:
+    except (TypeError, ValueError, OverflowError):  # pyarrow's are of these
         assert not fits or not isinstance(value, str)
         return
     with suppress(GgezError):

@@ -7,19 +7,12 @@ from pathlib import Path
 import click
 
 from ggez_hub.cli.output import Output, output_options
-from ggez_hub.cli.parameters import FOLDER
+from ggez_hub.cli.parameters import FOLDER, listening_options
 
 
 @click.command("serve")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option(
-    "--port",
-    default=8000,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="0 takes a free one.",
-)
+@listening_options
 @click.option(
     "--address",
     metavar="URL",

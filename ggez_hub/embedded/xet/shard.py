@@ -117,7 +117,7 @@ def parse(data: bytes) -> Shard:
 
 
 def serialize(xorbs: Iterable[tuple[bytes, XorbIndex]], key: bytes, expires: int) -> bytes:
-    """A shard that tells a client what is in xorbs.
+    """A shard that lists for a client what is in xorbs.
 
     The hashes of chunks are hidden by `key`, if it is not zero: only who knows a chunk recognises it.
     """

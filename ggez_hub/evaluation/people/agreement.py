@@ -55,15 +55,15 @@ def agreement(ratings: Ratings) -> Agreement:
     item[units] = items
     shared = counts.sum(axis=1) >= 2
     counts, item = counts[shared], item[shared]
-    whole = _alpha(counts)
+    alpha = _alpha(counts)
     _, group = np.unique(item, return_inverse=True)
     groups = min(int(group.max(initial=-1)) + 1, MOST_GROUPS)
-    if not math.isfinite(whole) or groups < 2:
-        return Agreement(whole, math.nan, math.nan, len(counts), raters)
+    if not math.isfinite(alpha) or groups < 2:
+        return Agreement(alpha, math.nan, math.nan, len(counts), raters)
     without = np.array([_alpha(counts[group % groups != left_out]) for left_out in range(groups)])
     spread = (groups - 1) / groups * float(((without - without.mean()) ** 2).sum())
     half = t_quantile((1 + LEVEL) / 2, groups - 1) * math.sqrt(spread)
-    return Agreement(whole, whole - half, min(whole + half, 1.0), len(counts), raters)
+    return Agreement(alpha, alpha - half, min(alpha + half, 1.0), len(counts), raters)
 
 
 def _units(ratings: Ratings) -> tuple[Integers, Integers]:
