@@ -34,6 +34,8 @@ from tests.evaluation.benchmarks import png, write_cvqa
 from tests.evaluation.conftest import outcomes
 from tests.evaluation.results import TASKS, grid, write
 
+pytestmark = pytest.mark.slow
+
 THAI = ASSETS / "embedding" / "th"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 # On CI a missing browser is an error: skipped there, these tests would never run.

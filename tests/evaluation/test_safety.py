@@ -47,6 +47,8 @@ from tests.evaluation.results import TASKS, grid, write
 from tests.evaluation.seers import write_seer
 from tests.filter.endpoint import serving
 
+pytestmark = pytest.mark.slow
+
 LANGUAGES = ("en", "th", "vi", "id", "ms", "fil", "km", "lo", "my", "ta")
 NOWHERE = Hub("http://127.0.0.1:9")
 SMALL = Drawing(seeds=[0, 1], steps=1, width=16, height=16)

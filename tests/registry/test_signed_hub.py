@@ -30,6 +30,8 @@ from ggez_hub.registry.trust.statement import SIGNATURE_FILE, sign_files, signin
 
 from .signing import model_signing, new_key, trust
 
+pytestmark = pytest.mark.slow
+
 ADAPTER = "ggez-world/clip-emoji-th"
 DAY = datetime.timedelta(days=1)
 
