@@ -1,0 +1,40 @@
+/** Addresses: `#/view/id?name=value`; every view has one that stays. */
+
+/** @typedef {{ view: string, id: string, params: URLSearchParams }} Route */
+
+/** @param {string} hash @returns {Route} */
+export function parse(hash) {
+  const [path, query = ""] = hash.replace(/^#\/?/, "").split(/\?(.*)/s);
+  const [view = "", ...rest] = path.split("/");
+  return { view: view || "map", id: decoded(rest.join("/")), params: new URLSearchParams(query) };
+}
+
+/**
+ * @param {string} view @param {string} [id]
+ * @param {Record<string, string | string[] | number | null | undefined>} [params] those that are empty are left out
+ */
+export function address(view, id = "", params = {}) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params))
+    for (const each of [value].flat())
+      if (each !== null && each !== undefined && each !== "") query.append(name, String(each));
+  const text = query.toString();
+  return `#/${view}${id ? `/${encodeURIComponent(id)}` : ""}${text ? `?${text}` : ""}`;
+}
+
+/**
+ * Puts an address in the place of the present one, without a new entry in the history and without drawing again.
+ * @param {string} hash
+ */
+export function replace(hash) {
+  history.replaceState(null, "", hash);
+}
+
+/** @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
+}
