@@ -63,9 +63,7 @@ def adapter_page(measured: MeasuredCard, source: CardSource, lock: str | None = 
         "samples": [],
         "provenance": _provenance(measured),
         "lock": lock,
-        "pull": pull_lines(
-            measured, measured.home, source, dict(measured.by_policy(measured.home))
-        ),
+        "pull": pull_lines(measured, measured.home, source, measured.by_policy(measured.home)),
         "affected": _affected(measured, source.listing.yanked),
     }
 

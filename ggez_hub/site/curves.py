@@ -12,12 +12,10 @@ from ggez_hub.parity.beta_choice import eligible
 from ggez_hub.parity.betas import as_json
 from ggez_hub.parity.card_rows import NoCurve, RowsByBeta, measured_rows, regional_side
 from ggez_hub.parity.curve import ParityCurve
-from ggez_hub.parity.effects import effects
 from ggez_hub.parity.intervals import estimate_side
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 from ggez_hub.parity.seeds import seed_summary
-from ggez_hub.regions import alpha, known_region
-from ggez_hub.registry.file_checks import NotFit
+from ggez_hub.regions import known_region
 from ggez_hub.site.measured_card import AS_IS, POLICIES, TEST, Json, MeasuredCard, figure
 
 SIDES = {"global": GLOBAL, "regional": REGIONAL, "others": OTHERS}
@@ -82,29 +80,20 @@ def _allowed(curve: ParityCurve) -> Json:
     return found
 
 
-def own_beta(measured: MeasuredCard) -> float | None:
-    """The beta that the card's policy takes for its own region; 1 for a model that is taken as it is."""
-    try:
-        beta = measured.taken(measured.home, measured.policy).beta
-    except NotFit:
-        return None
-    return AS_IS if beta is None else beta
-
-
 def gates(measured: MeasuredCard) -> list[Json]:
     """The gates that a card's own curve decides, at its own beta; answers are needed for the others."""
-    card, curve, beta = measured.card, measured.curve(TEST, measured.home), own_beta(measured)
-    index = None if curve is None or beta is None else curve.index(beta)
-    if curve is None or beta is None or index is None:
+    card, own = measured.card, measured.own
+    if own is None:
         return []
-    effect = effects(curve, index, factor := alpha(measured.home).value, measured.policy.share)
     found: list[Gate] = []
     if measured.policy.share is not None:
-        found.append(retention(curve, effect, index))
-    found.append(gain(curve, effect, index))
+        found.append(retention(own.curve, own.effects, own.index))
+    found.append(gain(own.curve, own.effects, own.index))
     if card.closed is not None:
-        found += closed_gates(card.closed, card.region, beta, factor, measured.policy, effect)
-    said = "" if curve.measured_by == "registry" else "by its author's claim: "
+        found += closed_gates(
+            card.closed, card.region, own.beta, own.alpha, measured.policy, own.effects
+        )
+    said = "" if own.curve.measured_by == "registry" else "by its author's claim: "
     return [
         {
             "name": gate.name,
@@ -119,20 +108,20 @@ def gates(measured: MeasuredCard) -> list[Json]:
 
 def country_rows(measured: MeasuredCard) -> list[Json]:
     """Scores on each country's own items on test, of the base and at the beta that is taken there."""
-    card, curve, own = measured.card, measured.curve(TEST, measured.home), own_beta(measured)
-    if curve is None or own is None or card.curve == UNKNOWN:
+    card, own = measured.card, measured.own
+    if own is None or card.curve == UNKNOWN:
         return []
     rows, _ = measured_rows(card.curve, TEST)
-    without = frozenset(curve.at_chance)
+    without = frozenset(own.curve.at_chance)
     found = []
     for country in sorted(_asked_about(rows)):
         region = known_region(country)
         if region is None:
             continue
-        taken = next((t for p, t in measured.by_policy(region) if p == measured.policy), None)
-        beta = own if taken is None or taken.beta is None else taken.beta
+        taken = measured.taken(region, measured.policy)
+        beta = own.beta if taken is None or taken.beta is None else taken.beta
         there, base = (
-            regional_side(rows.get(at, {}), curve.scale, without, country) for at in (beta, 0.0)
+            regional_side(rows.get(at, {}), own.curve.scale, without, country) for at in (beta, 0.0)
         )
         found.append(
             {
@@ -157,20 +146,16 @@ def _asked_about(rows: RowsByBeta) -> set[str]:
 
 def controls(measured: MeasuredCard) -> Iterator[Json]:
     """What the merge is held against: the adapter itself, a switch, averages, closed items, seeds."""
-    card, curve, beta = measured.card, measured.curve(TEST, measured.home), own_beta(measured)
-    factor = alpha(measured.home).value
-    index = None if curve is None or beta is None else curve.index(beta)
-    if curve is not None and beta is not None and index is not None:
-        over = effects(curve, index, factor).over_adapter
-        if over is not None and beta != AS_IS:
-            text = f"GRP of the merge at beta {beta:g} over the unmerged adapter"
-            yield {
-                "name": "unmerged adapter",
-                "text": text,
-                "value": over.value,
-                "low": over.low,
-                "high": over.high,
-            }
+    card, own = measured.card, measured.own
+    over = own.effects.over_adapter if own else None
+    if own is not None and over is not None and own.beta != AS_IS:
+        yield {
+            "name": "unmerged adapter",
+            "text": f"GRP of the merge at beta {own.beta:g} over the unmerged adapter",
+            "value": over.value,
+            "low": over.low,
+            "high": over.high,
+        }
     if card.baselines is not None:
         of = f"over the merge at beta {card.baselines.beta}, on {card.baselines.split}"
         if (switch := card.baselines.switch) is not None:
@@ -182,10 +167,9 @@ def controls(measured: MeasuredCard) -> Iterator[Json]:
         ):
             if other is not None:
                 yield _control(name, f"GRP {of}", other.over_merge)
-    if curve is not None and beta is not None:
-        found = seed_summary(card, curve, TEST, beta, factor)
-        for line in found.lines() if found else ():
-            yield _control("other seeds", line, None)
+    found = seed_summary(card, own.curve, TEST, own.beta, own.alpha) if own else None
+    for line in found.lines() if found else ():
+        yield _control("other seeds", line, None)
 
 
 def _control(name: str, text: str, found: Figure | None) -> Json:

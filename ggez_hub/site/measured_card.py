@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -14,6 +13,7 @@ from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import digest_json
 from ggez_hub.parity.card_rows import NoCurve, measured_rows, scale_of, task_of
 from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.effects import Effects, effects
 from ggez_hub.parity.intervals import Interval, estimate_grp_difference
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
 from ggez_hub.regions import Region, alpha, find_region
@@ -50,12 +50,24 @@ class Taken:
 
 
 @dataclass(frozen=True)
+class OwnBeta:
+    """A beta at an alpha, its place on a curve of the test side, and its effects there."""
+
+    beta: float
+    alpha: float
+    index: int
+    curve: ParityCurve
+    effects: Effects
+
+
+@dataclass(frozen=True)
 class MeasuredCard:
     """An accepted card with the curve that it holds."""
 
     entry: IndexEntry
     document: CardDocument
     _curves: dict[tuple[Split, str], ParityCurve | None] = field(default_factory=dict, repr=False)
+    _taken: dict[tuple[str, Policy], Taken | None] = field(default_factory=dict, repr=False)
 
     @property
     def card(self) -> AdapterCard:
@@ -109,12 +121,26 @@ class MeasuredCard:
                 self._curves[key] = None
         return self._curves[key]
 
-    def taken(self, region: Region, policy: Policy) -> Taken:
-        """What resolution takes for a region by a policy; raises NotFit where that gives no beta."""
+    def taken(self, region: Region, policy: Policy) -> Taken | None:
+        """What resolution takes for a region by a policy; None where that gives no beta."""
+        key = (region.id, policy)
+        if key not in self._taken:
+            self._taken[key] = self._found(region, policy)
+        return self._taken[key]
+
+    def _found(self, region: Region, policy: Policy) -> Taken | None:
         factor = alpha(region).value
         beta, at = None, AS_IS
         if get_kind(self.card.kind).combined:
-            beta = at = chosen_beta(self.card, region, factor, None, policy).value
+            try:
+                beta = at = chosen_beta(self.card, region, factor, None, policy).value
+            except NotFit:
+                return None
+        # Two policies that take the same beta have the same gain.
+        for other in POLICIES:
+            same = self._taken.get((region.id, other))
+            if same is not None and same.beta == beta:
+                return same
         return Taken(beta, self._gain(region, factor, at))
 
     def _gain(self, region: Region, factor: float, beta: float) -> Interval | None:
@@ -123,13 +149,22 @@ class MeasuredCard:
             return None
         return estimate_grp_difference(curve.moments, factor, index, curve.base)
 
-    def by_policy(self, region: Region) -> Iterator[tuple[Policy, Taken]]:
+    def by_policy(self, region: Region) -> dict[Policy, Taken]:
         """What is taken by each policy that gives a beta."""
-        for policy in POLICIES:
-            try:
-                yield policy, self.taken(region, policy)
-            except NotFit:
-                continue
+        found = {policy: self.taken(region, policy) for policy in POLICIES}
+        return {policy: taken for policy, taken in found.items() if taken is not None}
+
+    @cached_property
+    def own(self) -> OwnBeta | None:
+        """The card's own policy and region on test; None where its beta was not measured there."""
+        taken, curve = self.taken(self.home, self.policy), self.curve(TEST, self.home)
+        if taken is None or curve is None:
+            return None
+        beta = AS_IS if taken.beta is None else taken.beta
+        if (index := curve.index(beta)) is None:
+            return None
+        factor = alpha(self.home).value
+        return OwnBeta(beta, factor, index, curve, effects(curve, index, factor, self.policy.share))
 
 
 def figure(found: Interval | None) -> Json:

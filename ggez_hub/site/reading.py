@@ -73,14 +73,14 @@ def _keep(cards: Cards, measured: MeasuredCard, source: CardSource, folder: Path
     cards.rows.append(_table_row(measured, page))
     for country in serving(facts.region):
         region = find_region(country)
-        served = dict(measured.by_policy(region))
+        served = measured.by_policy(region)
         if facts.state == "active":
             cards.served[country][path] = served
         cards.shown[country].append(_country_row(measured, page, region, served, source))
 
 
 def _table_row(measured: MeasuredCard, page: Json) -> Json:
-    own = dict(measured.by_policy(measured.home)).get(measured.policy)
+    own = measured.taken(measured.home, measured.policy)
     gain = own.gain if own and measured.measured_by == "registry" else None
     return {
         "slug": page["slug"],
