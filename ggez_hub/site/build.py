@@ -7,16 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub.errors import HfHubHTTPError
+
 from ggez_hub import __version__
 from ggez_hub.atomic_files import atomic_folder
+from ggez_hub.errors import GgezError, MissingExtra
 from ggez_hub.families import get_family
+from ggez_hub.hub import Hub
 from ggez_hub.regions import Region, fallback_chain
 from ggez_hub.regions.cldr import supplement
 from ggez_hub.registry.index.entries import UnreadableCard
+from ggez_hub.registry.resolution import PinnedAdapter
 from ggez_hub.site.adapter_page import adapter_page
 from ggez_hub.site.data_files import slug_of, write_data, write_table
 from ggez_hub.site.layers import CardFacts, candidates, layer_row, taken_by_policy
-from ggez_hub.site.locks import lock_of
+from ggez_hub.site.locks import lock_text, resolution_of
 from ggez_hub.site.measured_card import POLICIES, Json, MeasuredCard
 from ggez_hub.site.reading import Cards, read_cards, write_page
 from ggez_hub.site.source import CardSource
@@ -45,10 +50,13 @@ class BuiltSite:
     left_out: tuple[UnreadableCard, ...]
 
 
-def build_site(source: CardSource, out: Path, shell: Mapping[str, bytes]) -> BuiltSite:
+def build_site(
+    source: CardSource, out: Path, shell: Mapping[str, bytes], *, answers: bool = False
+) -> BuiltSite:
     """Write the site of `source` as the new folder `out`; the same index gives the same bytes.
 
-    shell: the page, its script and style, by path. Raises OutputExists.
+    shell: the page, its script and style, by path. With `answers` those behind the scores are fetched of
+    the adapters that are taken somewhere. Raises OutputExists, and MissingExtra with `answers`.
     """
     with atomic_folder(out) as folder:
         for path, content in shell.items():
@@ -56,7 +64,7 @@ def build_site(source: CardSource, out: Path, shell: Mapping[str, bytes]) -> Bui
             target.write_bytes(content)
         cards = read_cards(source, folder)
         layers = _layers(source, cards)
-        _write_locks(source, layers, folder)
+        _complete_pages(source, cards, layers, folder, answers=answers)
         alphas = alpha_table()
         files = [
             write_table(folder, "adapters", cards.rows),
@@ -95,12 +103,37 @@ def _layers(source: CardSource, cards: Cards) -> list[Json]:
     ]
 
 
-def _write_locks(source: CardSource, layers: Iterable[Json], folder: Path) -> None:
-    """Write the pages again of the adapters that are taken somewhere, with their locks."""
+def _complete_pages(
+    source: CardSource, cards: Cards, layers: Iterable[Json], folder: Path, *, answers: bool
+) -> None:
+    """Write the pages again of adapters that are taken somewhere: with their locks, and with `answers`
+    what these decide."""
     taken = {row["adapter"] for layer in layers for row in layer["countries"].values()}
-    for entry in source.listing.entries if source.is_hubs else ():
-        if slug_of(entry.card.path) in taken and (lock := lock_of(entry, source.hub)) is not None:
-            write_page(folder, adapter_page(MeasuredCard(entry, entry.document), source, lock))
+    entries = source.listing.entries if source.is_hubs else ()
+    for entry in entries:
+        slug = slug_of(entry.card.path)
+        found = resolution_of(entry, source.hub) if slug in taken else None
+        if found is None:
+            continue
+        page = adapter_page(MeasuredCard(entry, entry.document), source, lock_text(found))
+        if answers:
+            page = _with_answers(page, found.adapters[0], source.hub, folder)
+            for row in (row for rows in cards.shown.values() for row in rows):
+                if row["slug"] == slug:
+                    row["gates"] = page["gates"]
+        write_page(folder, page)
+
+
+def _with_answers(page: Json, adapter: PinnedAdapter, hub: Hub, folder: Path) -> Json:
+    from ggez_hub.site.answers import add_answers
+
+    try:
+        return add_answers(page, adapter, hub, folder)
+    except MissingExtra:
+        raise
+    except (GgezError, HfHubHTTPError, OSError):
+        # Without its answers a page has what the card gives.
+        return page
 
 
 def _country(country: Region, cards: Cards) -> Json:

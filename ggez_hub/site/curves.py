@@ -94,16 +94,13 @@ def gates(measured: MeasuredCard) -> list[Json]:
             card.closed, card.region, own.beta, own.alpha, measured.policy, own.effects
         )
     said = "" if own.curve.measured_by == "registry" else "by its author's claim: "
-    return [
-        {
-            "name": gate.name,
-            "outcome": gate.verdict,
-            "text": said
-            + gate.reason
-            + (f": {gate.difference.shown()} points" if gate.difference else ""),
-        }
-        for gate in found
-    ]
+    return [gate_row(gate, said) for gate in found]
+
+
+def gate_row(gate: Gate, said: str = "") -> Json:
+    """A gate as a page shows it; `said` comes before its reason."""
+    points = f": {gate.difference.shown()} points" if gate.difference else ""
+    return {"name": gate.name, "outcome": gate.verdict, "text": f"{said}{gate.reason}{points}"}
 
 
 def country_rows(measured: MeasuredCard) -> list[Json]:

@@ -12,13 +12,18 @@ from ggez_hub.hub import Hub
 from ggez_hub.registry.index.entries import IndexEntry
 from ggez_hub.registry.lock import Lock
 from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolver.resolver import Resolver
 
 
-def lock_of(entry: IndexEntry, hub: Hub) -> str | None:
-    """The lock of an adapter for its own region; None where the hub does not give what it pins."""
+def resolution_of(entry: IndexEntry, hub: Hub) -> Resolution | None:
+    """The resolution of an adapter for its own region; None where the hub does not give what it pins."""
     try:
-        found = Resolver.of(Request(entry.summary.region), hub).take([entry])
+        return Resolver.of(Request(entry.summary.region), hub).take([entry]).resolution
     except (GgezError, HfHubHTTPError, OSError):
         return None
-    return Lock(outputs={}, resolution=found.resolution).to_text()
+
+
+def lock_text(resolution: Resolution) -> str:
+    """The text of its lock."""
+    return Lock(outputs={}, resolution=resolution).to_text()
