@@ -15,7 +15,7 @@ const DETAIL = 0.01;
 const ANTARCTICA = "010";
 
 const built = await build({
-  entryPoints: { explorer: "src/main.js" },
+  entryPoints: { explorer: "src/main.js", report: "src/report.js" },
   absWorkingDir: HERE.pathname,
   bundle: true,
   format: "iife",

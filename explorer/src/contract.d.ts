@@ -195,6 +195,8 @@ export interface Adapter {
   summary: Record<string, string>;
   card_url: Maybe<string>;
   alpha: Maybe<number>;
+  /** Of which year and release it is, or whose it is. */
+  alpha_source: string;
   curves: Curve[];
   countries: PartRow[];
   languages_measured?: PartRow[];

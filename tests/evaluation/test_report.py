@@ -254,7 +254,7 @@ def test_a_browser_shows_one_model(tmp_path):
     alone(tmp_path / "r")
     assert run(tmp_path / "r", "-o", tmp_path / "page.html").exit_code == 0
     seen, complaints = rendered(tmp_path / "page.html", tmp_path)
-    shown = re.sub(r"<script.*?</script>", "", seen, flags=re.DOTALL)
+    shown = re.sub(r"<(script|style).*?</\1>", "", seen, flags=re.DOTALL)
     assert complaints == []
     assert "One model, at beta 0.5: there is no beta to choose." in shown
     assert "What it got right" in shown
