@@ -3,7 +3,7 @@
 import { gates, pullLines } from "./country_view.js";
 import { curveSections } from "./curve_view.js";
 import { h, said } from "./dom.js";
-import { bytes } from "./format.js";
+import { bytes, fixed } from "./format.js";
 import { controls, parts, people } from "./parts.js";
 import { provenance, samples } from "./provenance.js";
 import { address } from "./route.js";
@@ -44,7 +44,13 @@ export async function adapterView({ overview, route }) {
         h("p", { class: "standfirst", lang, dir: "auto" }, text),
       ),
       facts(adapter, names),
-      h("p", {}, h("a", { href: address("compare", "", { a: [adapter.slug] }) }, "Compare with others")),
+      h(
+        "p",
+        {},
+        h("a", { href: address("compare", "", { a: [adapter.slug] }) }, "Compare with others"),
+        adapter.card_url ? " · " : null,
+        adapter.card_url ? h("a", { href: adapter.card_url, rel: "noreferrer" }, "Its card in the index") : null,
+      ),
       curves,
       pulls(adapter),
       parts("By country", "countries", adapter.countries, overview, adapter.slug),
@@ -64,6 +70,8 @@ function facts(adapter, names) {
     ["Languages", adapter.languages.join(", ") || "unknown"],
     ["Level", adapter.level],
     ["Licence", adapter.license ?? "unknown"],
+    ["Alpha", adapter.alpha === null ? "unknown" : `${fixed(adapter.alpha, 3)}, ${adapter.alpha_source}`],
+    ["Its policy", adapter.policy],
     ["Size", bytes(adapter.bytes)],
     ["Runs with", adapter.runtimes.join(", ") || "unknown"],
     ["Base", adapter.base.repo],

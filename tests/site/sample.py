@@ -69,7 +69,7 @@ def adapter(slug, suite, text="plain"):
         "region": "th", "regions": ["th"], "languages": ["th"], "license": text,
         "licences": [{"role": "data", "what": text, "license": text, "link": "javascript:alert(1)"}],
         "level": "measured", "status": "yanked" if text == HOSTILE else "active", "reason": text, "policy": "parity",
-        "alpha": 0.374, "summary": {"en": text}, "runtimes": [text], "bytes": 1000, "card_url": None,
+        "alpha": 0.374, "alpha_source": text, "summary": {"en": text}, "runtimes": [text], "bytes": 1000, "card_url": None,
         "gates": [{"name": n, "outcome": n, "text": text} for n in ("pass", "fail", "undetermined")],
         "curves": [curve(suite, "validation"), curve(suite, "test", 1.0)] if suite else [],
         "countries": [{"id": "th", "name": "Thailand", **part}],
