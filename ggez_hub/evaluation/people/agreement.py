@@ -24,9 +24,9 @@ TIME_SHARE = 1 / 3
 
 @dataclass(frozen=True)
 class Agreement:
-    """Krippendorff's alpha (1 complete agreement, 0 that of chance) with its 95 % interval over raters and items.
+    """Krippendorff's alpha with its 95 % interval over raters and items.
 
-    `units` were judged by two raters or more; NaN where there are none, or all values are the same.
+    1 is complete agreement, 0 that of chance. `units` were judged by two raters or more; NaN where there are none, or all values are the same.
     """
 
     alpha: float
