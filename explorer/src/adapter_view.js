@@ -3,7 +3,7 @@
 import { gates, pullLines } from "./country_view.js";
 import { curveSections } from "./curve_view.js";
 import { h, said } from "./dom.js";
-import { bytes, fixed } from "./format.js";
+import { bytes, counted, fixed } from "./format.js";
 import { controls, parts, people } from "./parts.js";
 import { provenance, samples } from "./provenance.js";
 import { address } from "./route.js";
@@ -24,8 +24,8 @@ export async function adapterView({ overview, route }) {
     ),
     suite: route.params.get("suite") ?? adapter.curves[0]?.suite ?? "",
   };
-  const names = (/** @type {string[]} */ ids) =>
-    ids.map(id => [...overview.regions, ...overview.countries].find(r => r.id === id)?.name ?? id).join(", ");
+  const region =
+    [...overview.regions, ...overview.countries].find(r => r.id === adapter.region)?.name ?? adapter.region;
   const curves = h("div", {});
   const draw = () => curves.replaceChildren(...curveSections(adapter, state, draw));
   draw();
@@ -43,7 +43,7 @@ export async function adapterView({ overview, route }) {
       ...Object.entries(adapter.summary).map(([lang, text]) =>
         h("p", { class: "standfirst", lang, dir: "auto" }, text),
       ),
-      facts(adapter, names),
+      facts(adapter, region),
       h(
         "p",
         {},
@@ -63,10 +63,13 @@ export async function adapterView({ overview, route }) {
   };
 }
 
-/** @param {Adapter} adapter @param {(ids: string[]) => string} names */
-function facts(adapter, names) {
+/** @param {Adapter} adapter @param {string} region its name */
+function facts(adapter, region) {
   const found = [
-    ["Region", names(adapter.regions)],
+    [
+      "Region",
+      adapter.regions.length > 1 ? `${region}, ${counted(adapter.regions.length - 1, "country", "countries")}` : region,
+    ],
     ["Languages", adapter.languages.join(", ") || "unknown"],
     ["Level", adapter.level],
     ["Licence", adapter.license ?? "unknown"],

@@ -181,6 +181,8 @@ export interface Adapter {
   family: string;
   kind: string;
   base: { repo: string; revision: Maybe<string>; weights: Maybe<Record<string, string>> };
+  region: string;
+  /** The region, and its members. */
   regions: string[];
   languages: string[];
   license: Maybe<string>;
