@@ -21,7 +21,7 @@ export async function countryView({ overview, route }) {
   if (!country) throw new MissingData(`${route.id} is not a country's code`);
   /** @type {[CountryPage, Alpha]} */
   const [page, alpha] = await Promise.all([load(`countries/${country.id}`), load("alpha")]);
-  const chain = country.chain.slice(1).map(id => overview.regions.find(r => r.id === id)?.name ?? id);
+  const chain = country.chain.slice(1).flatMap((id, at) => [at ? ", then " : "", regionLink(overview, id)]);
   const values = alpha.countries[country.id] ?? [];
   return {
     title: country.name,
@@ -33,7 +33,7 @@ export async function countryView({ overview, route }) {
       h(
         "p",
         { class: "standfirst" },
-        chain.length ? `Falls back to ${chain.join(", then ")}. ` : "",
+        ...(chain.length ? ["Falls back to ", ...chain, ". "] : []),
         `Alpha ${fixed(country.alpha, 3)}${country.alpha_from ? `, that of ${country.alpha_from}` : ""}: how much the rest of the world counts in parity here.`,
       ),
       page.adapters.length ? adapters(overview, page) : null,
@@ -75,6 +75,16 @@ export async function countryView({ overview, route }) {
       ),
     ),
   };
+}
+
+/** A country leads to its page, a wider region to its part of the map. @param {Overview} overview @param {string} id */
+export function regionLink(overview, id) {
+  const country = overview.countries.find(c => c.id === id);
+  const group = overview.regions.find(r => r.id === id);
+  if (country) return h("a", { href: address("country", id) }, country.name);
+  return group?.members.length
+    ? h("a", { href: address("map", "", { focus: id }) }, group.name)
+    : said(group?.name ?? id);
 }
 
 /** @param {Overview} overview @param {CountryPage} page */

@@ -313,6 +313,24 @@ def test_on_a_phone_text_is_as_large_as_elsewhere(thai, tmp_path):
 
 
 @needs_browser
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_it_is_accessible(thai, colours):
+    """WCAG 2.2 AA as far as axe sees it."""
+    from axe_playwright_python.sync_playwright import Axe
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page(color_scheme=colours)
+        page.goto(thai.as_uri())
+        page.wait_for_selector("svg")
+        options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+        found = Axe().run(page, options=options).response["violations"]
+        browser.close()
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
+
+
+@needs_browser
 def test_the_slider_moves_the_choice(thai, tmp_path):
     seen, _ = rendered(thai, tmp_path, "#alpha=0.9")
     assert "alpha 0.900: beta 0.5 is chosen, and for every alpha from 0.700 to 0.912." in seen
