@@ -165,6 +165,7 @@ export interface PartRow {
 
 export interface Sample {
   text: string;
+  /** Its path in the site. */
   picture: Maybe<string>;
   prompt: Maybe<string>;
   base_answer: Maybe<string>;

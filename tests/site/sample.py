@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+from PIL import Image
+
 from ggez_hub.charts import site_files
 
 HOSTILE = (
     "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
     "<svg onload='window.hacked = 1'></svg></script>\u202eabc\u2066 {{ 7 * 7 }} " + "w" * 300
 )
+PICTURE = "pictures/dot.png"
 WORDS, OTHER = "a1" * 8, "b2" * 8
 DIGEST = "0f" * 32
 # Thailand is better, Laos worse, in Brunei the interval includes 0, Singapore was asked another suite,
@@ -76,7 +79,7 @@ def adapter(slug, suite, text="plain"):
         "languages_measured": [{"id": "th", "name": text, **part}],
         "controls": [{"name": text, "text": text, "value": 1.0, "low": 0.5, "high": 1.5}],
         "people": [{"measure": text, "grp": rater}],
-        "samples": [{"text": text, "picture": None, "prompt": text, "base_answer": text, "merged_answer": text, "license": text}],
+        "samples": [{"text": text, "picture": None if text == HOSTILE else PICTURE, "prompt": text, "base_answer": text, "merged_answer": text, "license": text}],
         "provenance": {"files": {text: {"size": 1000, "sha256": DIGEST}}, "data": [{"repo": text}], "filter": {text: [text]}},
         "lock": text, "pull": {"parity": f"ggez-hub pull {text}", "keep": None}, "affected": text,
     }  # fmt: skip
@@ -174,6 +177,8 @@ def write_site(folder, rows=8):
     for path, content in site_files().items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
+    (folder / PICTURE).parent.mkdir()
+    Image.new("RGB", (64, 64), "teal").save(folder / PICTURE)
     for key, value in data.items():
         path = folder / "data" / f"{key}.js"
         path.parent.mkdir(parents=True, exist_ok=True)

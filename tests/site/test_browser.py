@@ -32,6 +32,7 @@ VIEWS = {
     "country": "#/country/la",
     "country without": "#/country/us",
     "adapter": f"#/adapter/{EVIL}",
+    "sample": f"#/adapter/{GOOD}",
     "declared": f"#/adapter/{DECLARED}",
     "comparison": f"#/compare?a={GOOD}&a={OTHERS_SUITE}&a={EVIL}",
     "search": "#/search?q=good",
@@ -108,6 +109,7 @@ def test_every_view_opens_with_its_policy_on_and_loads_nothing_else(browser, sit
     for view in VIEWS:
         page = reader.open(view)
         assert page.evaluate("window.hacked") is None
+        page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)")
         missing = page.locator("h1", has_text="There is nothing here").count()
         assert missing == (view == "nothing")
     start = place.removesuffix("index.html")
@@ -241,6 +243,15 @@ def test_tables_are_downloaded(browser, address):
     assert next(r for r in rows if r["country"] == "Timor-Leste")["value"] is None
     assert found["CSV"].splitlines()[0] == "country,state,value,low,high,beta,adapter"
     assert len(rows) == len(found["CSV"].splitlines()) - 1
+
+
+def test_the_lock_is_saved_as_it_is(browser, address):
+    page = Reader(browser, address).open(f"#/adapter/{GOOD}")
+    page.locator("summary", has_text="The lock").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save ggez.lock").click()
+    assert download.value.suggested_filename == "ggez.lock"
+    assert download.value.path().read_text() == "plain"
 
 
 def test_ten_thousand_adapters_are_searched_at_once(browser, tmp_path):
