@@ -18,7 +18,7 @@ const LEFT_OUT = new Set(["Antarctica", "Ashmore and Cartier Is."]);
 const NUMBERS = new Map([["Kosovo", "983"]]);
 
 const built = await build({
-  entryPoints: { explorer: "src/main.js", report: "src/report.js" },
+  entryPoints: { explorer: "src/main.js", report: "src/report.js", style: "src/style.css" },
   absWorkingDir: HERE.pathname,
   bundle: true,
   format: "iife",
