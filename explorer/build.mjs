@@ -12,10 +12,13 @@ const read = path => readFile(new URL(path, HERE), "utf8");
 
 /** Square degrees: triangles that are smaller cannot be seen at the width of a screen. */
 const DETAIL = 0.01;
-const ANTARCTICA = "010";
+/** Antarctica, and islands of Australia that bear its number. */
+const LEFT_OUT = new Set(["Antarctica", "Ashmore and Cartier Is."]);
+/** CLDR's number of a country that ISO 3166 has none for. */
+const NUMBERS = new Map([["Kosovo", "983"]]);
 
 const built = await build({
-  entryPoints: { explorer: "src/main.js" },
+  entryPoints: { explorer: "src/main.js", report: "src/report.js", style: "src/style.css" },
   absWorkingDir: HERE.pathname,
   bundle: true,
   format: "iife",
@@ -27,10 +30,14 @@ const built = await build({
   metafile: true,
 });
 
+/** @typedef {{ id?: string, properties: { name: string } }} Country */
 const atlas = JSON.parse(await read("node_modules/world-atlas/countries-50m.json"));
 delete atlas.objects.land;
 const { countries } = atlas.objects;
-countries.geometries = countries.geometries.filter((/** @type {{ id: string }} */ found) => found.id !== ANTARCTICA);
+countries.geometries = countries.geometries.filter(
+  (/** @type {Country} */ found) => !LEFT_OUT.has(found.properties.name),
+);
+for (const found of countries.geometries) found.id ??= NUMBERS.get(found.properties.name);
 const world = quantize(simplify(presimplify(atlas), DETAIL), 1e4);
 await writeFile(new URL(`${OUT}/world.js`, HERE), `ggezData("world",${JSON.stringify(world)});\n`);
 

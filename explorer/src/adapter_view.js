@@ -1,9 +1,9 @@
 /** An adapter: its trade-off, what is chosen at an alpha, its parts, and what it is made of. */
 
-import { gates, pullLines } from "./country_view.js";
+import { gates, pullLines, regionLink } from "./country_view.js";
 import { curveSections } from "./curve_view.js";
 import { h, said } from "./dom.js";
-import { bytes } from "./format.js";
+import { bytes, counted, fixed } from "./format.js";
 import { controls, parts, people } from "./parts.js";
 import { provenance, samples } from "./provenance.js";
 import { address } from "./route.js";
@@ -24,8 +24,6 @@ export async function adapterView({ overview, route }) {
     ),
     suite: route.params.get("suite") ?? adapter.curves[0]?.suite ?? "",
   };
-  const names = (/** @type {string[]} */ ids) =>
-    ids.map(id => [...overview.regions, ...overview.countries].find(r => r.id === id)?.name ?? id).join(", ");
   const curves = h("div", {});
   const draw = () => curves.replaceChildren(...curveSections(adapter, state, draw));
   draw();
@@ -43,8 +41,14 @@ export async function adapterView({ overview, route }) {
       ...Object.entries(adapter.summary).map(([lang, text]) =>
         h("p", { class: "standfirst", lang, dir: "auto" }, text),
       ),
-      facts(adapter, names),
-      h("p", {}, h("a", { href: address("compare", "", { a: [adapter.slug] }) }, "Compare with others")),
+      facts(adapter, overview),
+      h(
+        "p",
+        {},
+        h("a", { href: address("compare", "", { a: [adapter.slug] }) }, "Compare with others"),
+        adapter.card_url ? " · " : null,
+        adapter.card_url ? h("a", { href: adapter.card_url, rel: "noreferrer" }, "Its card in the index") : null,
+      ),
       curves,
       pulls(adapter),
       parts("By country", "countries", adapter.countries, overview, adapter.slug),
@@ -57,36 +61,27 @@ export async function adapterView({ overview, route }) {
   };
 }
 
-/** @param {Adapter} adapter @param {(ids: string[]) => string} names */
-function facts(adapter, names) {
+/** @param {Adapter} adapter @param {Overview} overview */
+function facts(adapter, overview) {
+  const members = adapter.regions.length - 1;
+  const repository = said(adapter.repo);
+  /** @type {[string, (Node | string)[]][]} */
   const found = [
-    ["Region", names(adapter.regions)],
-    ["Languages", adapter.languages.join(", ") || "unknown"],
-    ["Level", adapter.level],
-    ["Licence", adapter.license ?? "unknown"],
-    ["Size", bytes(adapter.bytes)],
-    ["Runs with", adapter.runtimes.join(", ") || "unknown"],
-    ["Base", adapter.base.repo],
-    ["Repository", adapter.repo],
+    [
+      "Region",
+      [regionLink(overview, adapter.region), members > 0 ? `, ${counted(members, "country", "countries")}` : ""],
+    ],
+    ["Languages", [said(adapter.languages.join(", ") || "unknown")]],
+    ["Level", [said(adapter.level)]],
+    ["Licence", [said(adapter.license)]],
+    ["Alpha", [said(adapter.alpha === null ? "unknown" : `${fixed(adapter.alpha, 3)}, ${adapter.alpha_source}`)]],
+    ["Its policy", [said(adapter.policy)]],
+    ["Size", [bytes(adapter.bytes)]],
+    ["Runs with", [said(adapter.runtimes.join(", ") || "unknown")]],
+    ["Base", [said(adapter.base.repo)]],
+    ["Repository", [adapter.page ? h("a", { href: adapter.page, rel: "noreferrer" }, repository) : repository]],
   ];
-  return h(
-    "dl",
-    { class: "facts" },
-    ...found.map(([name, text]) =>
-      h(
-        "div",
-        {},
-        h("dt", {}, name),
-        h(
-          "dd",
-          {},
-          name === "Repository" && adapter.page
-            ? h("a", { href: adapter.page, rel: "noreferrer" }, said(text))
-            : said(text),
-        ),
-      ),
-    ),
-  );
+  return h("dl", { class: "facts" }, ...found.map(([name, of]) => h("div", {}, h("dt", {}, name), h("dd", {}, ...of))));
 }
 
 /** @param {Adapter} adapter */

@@ -165,6 +165,7 @@ export interface PartRow {
 
 export interface Sample {
   text: string;
+  /** Its path in the site. */
   picture: Maybe<string>;
   prompt: Maybe<string>;
   base_answer: Maybe<string>;
@@ -181,6 +182,8 @@ export interface Adapter {
   family: string;
   kind: string;
   base: { repo: string; revision: Maybe<string>; weights: Maybe<Record<string, string>> };
+  region: string;
+  /** The region, and its members. */
   regions: string[];
   languages: string[];
   license: Maybe<string>;
@@ -195,6 +198,8 @@ export interface Adapter {
   summary: Record<string, string>;
   card_url: Maybe<string>;
   alpha: Maybe<number>;
+  /** Of which year and release it is, or whose it is. */
+  alpha_source: string;
   curves: Curve[];
   countries: PartRow[];
   languages_measured?: PartRow[];

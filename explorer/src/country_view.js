@@ -10,6 +10,10 @@ import { yearLines } from "./years.js";
 
 /** @import { Alpha, ByPolicy, CountryPage, Gate, Overview } from "./contract.js" */
 /** @import { Route } from "./route.js" */
+/** @typedef {CountryPage["adapters"][number]} Entry */
+
+/** Adapters of a family that are shown before a button. */
+const AT_ONCE = 8;
 
 /** @param {{ overview: Overview, route: Route }} context */
 export async function countryView({ overview, route }) {
@@ -17,7 +21,7 @@ export async function countryView({ overview, route }) {
   if (!country) throw new MissingData(`${route.id} is not a country's code`);
   /** @type {[CountryPage, Alpha]} */
   const [page, alpha] = await Promise.all([load(`countries/${country.id}`), load("alpha")]);
-  const chain = country.chain.slice(1).map(id => overview.regions.find(r => r.id === id)?.name ?? id);
+  const chain = country.chain.slice(1).flatMap((id, at) => [at ? ", then " : "", regionLink(overview, id)]);
   const values = alpha.countries[country.id] ?? [];
   return {
     title: country.name,
@@ -29,7 +33,7 @@ export async function countryView({ overview, route }) {
       h(
         "p",
         { class: "standfirst" },
-        chain.length ? `Falls back to ${chain.join(", then ")}. ` : "",
+        ...(chain.length ? ["Falls back to ", ...chain, ". "] : []),
         `Alpha ${fixed(country.alpha, 3)}${country.alpha_from ? `, that of ${country.alpha_from}` : ""}: how much the rest of the world counts in parity here.`,
       ),
       page.adapters.length ? adapters(overview, page) : null,
@@ -73,26 +77,37 @@ export async function countryView({ overview, route }) {
   };
 }
 
+/** A country leads to its page, a wider region to its part of the map. @param {Overview} overview @param {string} id */
+export function regionLink(overview, id) {
+  const country = overview.countries.find(c => c.id === id);
+  const group = overview.regions.find(r => r.id === id);
+  if (country) return h("a", { href: address("country", id) }, country.name);
+  return group?.members.length
+    ? h("a", { href: address("map", "", { focus: id }) }, group.name)
+    : said(group?.name ?? id);
+}
+
 /** @param {Overview} overview @param {CountryPage} page */
 function adapters(overview, page) {
+  const regions = new Map([...overview.countries, ...overview.regions].map(r => [r.id, r.name]));
+  const nameOf = (/** @type {string} */ id) => regions.get(id) ?? id;
   const families = [...new Set(page.adapters.map(a => a.family))];
   return h(
     "div",
     {},
     ...families.map(id => {
       const of = page.adapters.filter(a => a.family === id);
-      const measured = of.filter(a => a.gain !== null);
       return h(
         "section",
         {},
         h("h2", {}, overview.families.find(f => f.id === id)?.name ?? id),
-        measured.length > 1
-          ? intervalBars(
-              measured.map(a => ({ name: a.title, value: a.gain, low: a.low, high: a.high })),
-              "Gain of GRP over the base, in points",
-            )
-          : null,
-        ...of.map(entry),
+        ...sameSuite(of).map(measured =>
+          intervalBars(
+            measured.map(a => ({ name: a.title, value: a.gain, low: a.low, high: a.high })),
+            "Gain of GRP over the base, in points, on one suite",
+          ),
+        ),
+        ...some(of, adapter => entry(adapter, nameOf)),
         of.length > 1
           ? h(
               "p",
@@ -109,8 +124,25 @@ function adapters(overview, page) {
   );
 }
 
-/** @param {CountryPage["adapters"][number]} adapter */
-function entry(adapter) {
+/** Those that were asked the same, where there are several: gains of other suites are other questions. @param {Entry[]} found */
+function sameSuite(found) {
+  const suites = new Set(found.flatMap(a => (a.gain === null || a.suite === null ? [] : [a.suite])));
+  return [...suites].map(suite => found.filter(a => a.suite === suite && a.gain !== null)).filter(of => of.length > 1);
+}
+
+/** Some, and a button for the others. @param {Entry[]} found @param {(adapter: Entry) => Node} draw */
+function some(found, draw) {
+  const rest = found.slice(AT_ONCE);
+  const more = h(
+    "button",
+    { type: "button", onclick: () => more.replaceWith(...rest.map(draw)) },
+    `Show ${rest.length.toLocaleString("en")} more`,
+  );
+  return [...found.slice(0, AT_ONCE).map(draw), ...(rest.length ? [more] : [])];
+}
+
+/** @param {Entry} adapter @param {(id: string) => string} nameOf */
+function entry(adapter, nameOf) {
   const facts = [
     [
       "Gain over the base",
@@ -124,7 +156,7 @@ function entry(adapter) {
         .map(([policy, beta]) => `${policy} ${beta ?? "undetermined"}`)
         .join(", "),
     ],
-    ["Made for", adapter.region],
+    ["Made for", nameOf(adapter.region)],
     ["Level", adapter.level],
     ["Licence", `${adapter.license ?? "unknown"}${adapter.gated ? ", its base is gated" : ""}`],
     ["Size", bytes(adapter.bytes)],

@@ -93,22 +93,7 @@ export function curveSections(adapter, state, redraw) {
           atZero: chooser.q_regional[at],
         })),
         alpha: state.alpha,
-        choices: alpha =>
-          (state.policy === "keep"
-            ? /** @type {const} */ (["keep", "parity"])
-            : /** @type {const} */ (["parity", "keep"])
-          ).flatMap((policy, order) => {
-            const at = choose(chooser, policy, alpha);
-            return at === null
-              ? []
-              : [
-                  {
-                    name: betaText(chooser.betas[at]),
-                    kind: /** @type {"chosen" | "second"} */ (order ? "second" : "chosen"),
-                    text: policy,
-                  },
-                ];
-          }),
+        choices: alpha => marks(chooser, state.policy, alpha),
         sentence: alpha =>
           `alpha ${fixed(alpha, 3)}: ${["parity", "keep"].map(policy => choiceText(chooser, /** @type {Policy} */ (policy), alpha)).join("; ")}.`,
         moved: alpha => {
@@ -124,6 +109,23 @@ export function curveSections(adapter, state, redraw) {
       curveTable(shown, chooser, state, adapter.slug),
     ),
   ];
+}
+
+/**
+ * What either policy takes at an alpha, that of the page first; one line where they take the same.
+ * @param {Curve} curve @param {Policy} first @param {number} alpha
+ * @returns {import("./parity_lines.js").Choice[]}
+ */
+function marks(curve, first, alpha) {
+  const second = first === "parity" ? "keep" : "parity";
+  const [one, other] = [choose(curve, first, alpha), choose(curve, second, alpha)];
+  const mark = (
+    /** @type {number | null} */ at,
+    /** @type {"chosen" | "second"} */ kind,
+    /** @type {string} */ text,
+  ) => (at === null ? [] : [{ name: betaText(curve.betas[at]), kind, text }]);
+  if (one === other) return mark(one, "chosen", "by both");
+  return [...mark(one, "chosen", first), ...mark(other, "second", second)];
 }
 
 /** @param {Curve} curve @param {State} state */

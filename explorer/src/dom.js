@@ -55,13 +55,13 @@ export function append(element, ...children) {
 }
 
 /**
- * An address that a card may name: https, a place in this page, or a file below data/. Others lead nowhere.
+ * An address that a card may name: https, a place in this page, or a picture or table of the site. Others lead nowhere.
  * @param {string} address
  */
 export function safeAddress(address) {
   if (/^#\/[^\s]*$/.test(address)) return address;
   if (/^(blob:|data:image\/(png|jpeg|webp);base64,)/.test(address)) return address;
-  if (/^(data|tables)\/[\w./-]+$/.test(address) && !address.includes("..")) return address;
+  if (/^(pictures|tables)\/[\w./-]+$/.test(address) && !address.includes("..")) return address;
   try {
     const found = new URL(address);
     if (found.protocol === "https:" && !found.username && !found.password) return found.href;

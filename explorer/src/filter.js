@@ -31,8 +31,12 @@ export const SIZES = [
  * @typedef {{ count: number, table: Table, words: string[], values: Record<Facet, string[][]> }} Columns
  */
 
-/** @param {Table[]} parts @returns {Columns} */
-export function columns(parts) {
+/**
+ * @param {Table[]} parts
+ * @param {(facet: string, id: string) => string} [named] what a region or a language is called
+ * @returns {Columns}
+ */
+export function columns(parts, named = (_, id) => id) {
   const names = /** @type {(keyof Table)[]} */ (Object.keys(parts[0] ?? {}));
   const table = /** @type {Table} */ (
     /** @type {unknown} */ (
@@ -51,8 +55,8 @@ export function columns(parts) {
           table.repo[at],
           table.base[at],
           table.family[at],
-          ...table.regions[at],
-          ...table.languages[at],
+          ...table.regions[at].flatMap(id => [id, named("region", id)]),
+          ...table.languages[at].flatMap(id => [id, named("language", id)]),
         ].join(" "),
       ),
     ),

@@ -97,7 +97,7 @@ export function places(overview, alpha, shown) {
           value: wanted?.speakers ?? null,
           fill: wanted ? `seq-${sequence(WANTED, wanted.speakers)}` : "none",
           text: wanted
-            ? `${people(wanted.speakers)} speakers of ${wanted.name} there, whom no measured adapter names`
+            ? `${people(wanted.speakers)} speakers of ${wanted.name} there; no measured adapter names it`
             : "every language is named by a measured adapter, or its speakers are unknown",
         };
       }

@@ -17,7 +17,8 @@ export function mapDrawing(world, { open, tip }) {
   let places = new Map();
   /** @type {Map<string, SVGGElement>} */
   const groups = new Map();
-  const tooltip = h("div", { class: "tooltip", role: "status", hidden: true });
+  // What has the focus says the same by its label.
+  const tooltip = h("div", { class: "tooltip", "aria-hidden": true, hidden: true });
   const land = svg("g", { class: "countries" });
   const drawing = svg(
     "svg",

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { betaText } from "./format.js";
 import { LAYERS, legend, places } from "./layers.js";
 import { mapDrawing, swatch } from "./map_drawing.js";
-import { columns, suiteText, summary } from "./map_table.js";
+import { columns, suiteText, summary, TITLES } from "./map_table.js";
 import { address, replace } from "./route.js";
 import { load } from "./store.js";
 import { select, table } from "./table.js";
@@ -60,6 +60,7 @@ export async function mapView({ overview, route }) {
   const place = h("div", { class: "map-place" });
   const key = h("figcaption", { class: "legend" });
   const sentence = h("p", { class: "standfirst" });
+  const heading = h("h1");
   const choices = h("div", { class: "choices" });
   const years = h("div", { class: "years" });
   let width = 0;
@@ -107,6 +108,8 @@ export async function mapView({ overview, route }) {
         return h("label", {}, box, h("span", {}, text));
       }),
     );
+    /** @type {[string, string][]} */
+    const suites = overview.suites.filter(s => s.family === shown.family).map(s => [s.id, suiteText(s)]);
     const boxes = [
       select({
         label: "Family",
@@ -118,7 +121,7 @@ export async function mapView({ overview, route }) {
         label: "Suite",
         value: shown.suite,
         change: suite => update({ suite }),
-        choices: overview.suites.filter(s => s.family === shown.family).map(s => [s.id, suiteText(s)]),
+        choices: suites.length ? suites : [["", "none is measured"]],
       }),
       select({
         label: "Policy",
@@ -204,6 +207,7 @@ export async function mapView({ overview, route }) {
       ),
       h("ul", {}, ...legend(shown, overview).map(([fill, text]) => h("li", {}, swatch(fill), text))),
     );
+    heading.textContent = TITLES[shown.layer];
     sentence.textContent = summary(overview, shown);
     rows.replace(
       [...found].sort(
@@ -230,7 +234,7 @@ export async function mapView({ overview, route }) {
     element: h(
       "article",
       { class: "map-view" },
-      h("h1", {}, "Where regional models are measurably better"),
+      heading,
       sentence,
       choices,
       h("figure", {}, place, years, key),

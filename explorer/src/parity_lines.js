@@ -34,7 +34,7 @@ export function parityLines({ lines, alpha, choices, sentence, details, moved })
       height: 360,
       xs: [0, 1],
       ys: extent(lines.flatMap(l => [l.atZero, l.atOne])),
-      xName: "alpha: 0 only the region counts, 1 only the world",
+      xName: "alpha: from the region to the world",
       yName: "GRP above chance",
       right: 96,
     },

@@ -1,6 +1,7 @@
 /** Samples, files, data and lock of an adapter. */
 
 import { copyable, h, said } from "./dom.js";
+import { save } from "./download.js";
 import { bytes } from "./format.js";
 import { table } from "./table.js";
 
@@ -20,9 +21,7 @@ export function samples(found) {
         h(
           "figure",
           { class: "sample" },
-          sample.picture
-            ? h("img", { src: `data/${sample.picture.replace(/^data\//, "")}`, alt: sample.text, loading: "lazy" })
-            : null,
+          sample.picture ? h("img", { src: sample.picture, alt: sample.prompt ?? sample.text }) : null,
           h(
             "figcaption",
             { dir: "auto" },
@@ -107,7 +106,15 @@ export function provenance({ slug, repo, commit, base, licences, provenance: fou
       ? h("details", {}, h("summary", {}, "Data"), h("ul", {}, ...found.data.map(source => h("li", {}, tree(source)))))
       : null,
     found.filter ? h("details", {}, h("summary", {}, "Filter report"), tree(found.filter)) : null,
-    lock ? h("details", {}, h("summary", {}, "The lock"), copyable(lock, "ggez.lock")) : null,
+    lock
+      ? h(
+          "details",
+          {},
+          h("summary", {}, "The lock"),
+          copyable(lock, "ggez.lock"),
+          h("button", { type: "button", onclick: () => save("ggez.lock", lock, "application/json") }, "Save ggez.lock"),
+        )
+      : null,
   );
 }
 

@@ -13,14 +13,13 @@ import { table } from "./table.js";
 
 /** @param {{ overview: Overview, route: Route }} context */
 export async function searchView({ overview, route }) {
-  const all = columns(
-    await Promise.all(Array.from({ length: overview.tables }, (_, at) => load(`adapters/table-${at}`))),
-  );
+  const named = names(overview);
+  const parts = await Promise.all(Array.from({ length: overview.tables }, (_, at) => load(`adapters/table-${at}`)));
+  const all = columns(parts, named);
   const facets = /** @type {Facet[]} */ (Object.keys(FACETS));
   /** @type {Query} */
   const query = { q: route.params.get("q") ?? "" };
   for (const facet of facets) query[facet] = route.params.get(facet) ?? "";
-  const named = names(overview);
   const box = h("input", {
     type: "search",
     id: "q",

@@ -32,6 +32,11 @@ test("parts are one table, and filters meet", () => {
   assert.deepEqual(search(all, { size: "10mb" }).found, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
 });
 
+test("words find regions and languages by their names too", () => {
+  const all = columns([part(10, 0)], (facet, id) => (facet === "region" && id === "th" ? "Thailand" : id));
+  assert.deepEqual(search(all, { q: "thailand" }).found, [1, 3, 5, 7, 9]);
+});
+
 test("counts say what another choice of the same facet would find", () => {
   const all = columns([part(30, 0)]);
   const { counts, found } = search(all, { region: "th", family: "vlm" });

@@ -27,11 +27,12 @@ test("addresses that lead elsewhere than to https or this page lead nowhere", ()
     "http://example.org",
     "//example.org",
     "https://user:word@example.org/",
-    "data/../../x",
+    "pictures/../../x",
+    "data/x.js",
     "vbscript:x",
   ])
     assert.equal(safeAddress(bad), "#/", bad);
-  for (const good of ["https://huggingface.co/a/b", "#/country/th", "data/samples/a.webp", "tables/alpha.csv"])
+  for (const good of ["https://huggingface.co/a/b", "#/country/th", "pictures/a.webp", "tables/alpha.csv"])
     assert.equal(safeAddress(good), good);
 });
 

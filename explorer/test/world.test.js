@@ -17,6 +17,12 @@ const countries = [
   country("xx", "999"),
 ];
 
+test("a number is that of one country", () => {
+  const ids = world.objects.countries.geometries.flatMap((/** @type {any} */ found) => found.id ?? []);
+  assert.equal(new Set(ids).size, ids.length);
+  for (const id of ["036", "702", "096", "626", "983"]) assert.ok(ids.includes(id), id);
+});
+
 test("small countries have a circle, large ones have none, unknown ones no place", () => {
   const found = new Map(shapes(world, countries, 1000).shapes.map(shape => [shape.id, shape]));
   assert.deepEqual(

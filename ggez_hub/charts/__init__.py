@@ -21,3 +21,13 @@ _SHELL = {
 def site_files() -> dict[str, bytes]:
     """The files of an explorer beside its data, by their path in it."""
     return {path: (_FOLDER / name).read_bytes() for path, name in _SHELL.items()}
+
+
+def report_script() -> str:
+    """The script of a report, which draws the JSON in its element `contents`."""
+    return (_FOLDER / "report.js").read_text(encoding="utf-8")
+
+
+def style_sheet() -> str:
+    """The look of explorer and reports."""
+    return (_FOLDER / "style.css").read_text(encoding="utf-8")

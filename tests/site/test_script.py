@@ -48,7 +48,7 @@ def node(*arguments, **options):
 @needs_packages
 def test_what_is_committed_is_what_is_built(tmp_path):
     charts = ROOT / "ggez_hub" / "charts"
-    built = {"explorer.js", "world.js", "NOTICE.txt"}
+    built = {"explorer.js", "report.js", "style.css", "world.js", "NOTICE.txt"}
     node("build.mjs", tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == built
     different = [n for n in built if (tmp_path / n).read_bytes() != (charts / n).read_bytes()]
