@@ -41,7 +41,9 @@ def main() -> None:
         print(f"{count:,} cards, {size / 1e6:.0f} MB")
         wall = time.perf_counter()
         source = read_source(NOWHERE, "hf", folder / "cards")
-        print(f"index of them: {time.perf_counter() - wall:.1f} s, peak {peak():.0f} MB", flush=True)
+        print(
+            f"index of them: {time.perf_counter() - wall:.1f} s, peak {peak():.0f} MB", flush=True
+        )
         wall, cpu = time.perf_counter(), time.process_time()
         built = build_site(source, folder / "site", site_files())
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
