@@ -5,7 +5,7 @@ import { compareView } from "./compare_view.js";
 import { countryView } from "./country_view.js";
 import { append, h, said } from "./dom.js";
 import { mapView } from "./map_view.js";
-import { parse } from "./route.js";
+import { forget, parse } from "./route.js";
 import { searchView } from "./search_view.js";
 import { load, MissingData } from "./store.js";
 
@@ -27,6 +27,7 @@ let drawing = 0;
 /** @param {boolean} first */
 async function show(first) {
   const turn = (drawing += 1);
+  forget();
   const route = parse(location.hash);
   let found;
   try {

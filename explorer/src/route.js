@@ -22,13 +22,23 @@ export function address(view, id = "", params = {}) {
   return `#/${view}${id ? `/${encodeURIComponent(id)}` : ""}${text ? `?${text}` : ""}`;
 }
 
+/** Browsers refuse more than about ten changes of an address a second, and a slider makes more. */
+const PAUSE = 200;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let waiting;
+
 /**
- * Puts an address in the place of the present one, without a new entry in the history and without drawing again.
+ * Puts an address in the place of the present one when no other follows, without a new entry in the history and
+ * without drawing again.
  * @param {string} hash
  */
 export function replace(hash) {
-  history.replaceState(null, "", hash);
+  forget();
+  waiting = setTimeout(() => history.replaceState(null, "", hash), PAUSE);
 }
+
+/** An address that waits to be put in place is of a page that was left. */
+export const forget = () => clearTimeout(waiting);
 
 /** @param {string} text */
 function decoded(text) {
