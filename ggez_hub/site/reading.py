@@ -116,7 +116,7 @@ def _country_row(
     source: CardSource,
 ) -> Json:
     """An adapter on the page of a country that it serves."""
-    own = served.get(measured.policy)
+    own = measured.taken(region, measured.policy)
     gain = own.gain if own else None
     return {
         **{name: page[name] for name in SHARED},

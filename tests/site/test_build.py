@@ -158,6 +158,18 @@ def test_what_was_yanked_is_shown_and_never_taken(world, tmp_path):
     assert country["adapters"] == 1
 
 
+def test_a_card_with_a_share_of_its_own_shows_the_gain_at_its_own_beta(world, tmp_path):
+    cards = tmp_path / "cards"
+    write_accepted(cards, "th", world, "x/careful", policy="keep=0.9")
+    site = built(NOWHERE, tmp_path / "site", cards).folder
+    (shown,) = data(site, "countries/th")["adapters"]
+    assert (shown["policy"], shown["beta"]) == ("keep=0.9", {"parity": 0.5, "keep": 0.0})
+    # At .9 beta .25 may be taken, which neither of the two policies takes.
+    (country,) = pages(site)["th.embedding.careful"]["countries"]
+    assert country["beta"] == 0.25
+    assert shown["gain"] == country["gain"] > 0
+
+
 def test_what_cannot_be_read_is_left_out_and_named(world, tmp_path):
     cards = tmp_path / "cards"
     write_accepted(cards, "th", world, "x/good")
