@@ -28,7 +28,7 @@ from ggez_hub.registry.pull.plan import PullPlan, plan
 from ggez_hub.registry.pull.published_merge import find_published
 from ggez_hub.registry.pull.pull import carry_out
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.trust.statement import SigningKey
+from ggez_hub.registry.trust.signing import SigningKey
 
 # Of the adapter forms the one that holds the most kinds of adapters, and the one for pipelines.
 ADAPTER_FORMS = ("peft", "diffusers")

@@ -23,7 +23,7 @@ from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import build_index
 from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.index.verification import stale_entries, verify_entries
-from ggez_hub.registry.trust.statement import SigningKey
+from ggez_hub.registry.trust.signing import SigningKey
 
 allow_empty_option = click.option(
     "--allow-empty", is_flag=True, help="Make an index without any card, if there is none."

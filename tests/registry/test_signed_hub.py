@@ -26,7 +26,8 @@ from ggez_hub.registry.trust import freshness
 from ggez_hub.registry.trust.freshness import UntrustedIndex
 from ggez_hub.registry.trust.memory import memory_file, seen_index
 from ggez_hub.registry.trust.policy import Signer, TrustPolicy, write_policy
-from ggez_hub.registry.trust.statement import SIGNATURE_FILE, sign_files, signing_key
+from ggez_hub.registry.trust.signing import sign_files, signing_key
+from ggez_hub.registry.trust.statement import SIGNATURE_FILE
 
 from .signing import model_signing, new_key, trust
 

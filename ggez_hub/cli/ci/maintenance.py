@@ -18,7 +18,7 @@ from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.automation.commit_pins import LoosePin
-    from ggez_hub.registry.trust.statement import SigningKey
+    from ggez_hub.registry.trust.signing import SigningKey
 
 
 @click.command("pin")

@@ -18,15 +18,13 @@ from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.trust.checks import required_by, verified_statement
 from ggez_hub.registry.trust.memory import SeenIndex, name_of, remember, seen_index
 from ggez_hub.registry.trust.policy import read_policy
+from ggez_hub.registry.trust.signing import SigningKey, sign_files, signs_already
 from ggez_hub.registry.trust.statement import (
     SIGNATURE_FILE,
     BadSignature,
     Freshness,
-    SigningKey,
     Verified,
     payload_of,
-    sign_files,
-    signs_already,
 )
 
 LIFETIME = datetime.timedelta(days=60)
