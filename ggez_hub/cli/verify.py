@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -84,7 +85,8 @@ def verify_command(
     recomputed from the predictions, without a model. A study (scores.json): every score of people, from its ratings.
     With --rerun the model answers some of them again: the one that the results name, or that of a
     recipe. A folder with a signature (model.sig, by ggez-hub or any program of OpenSSF Model
-    Signing) is compared with it, and its signer with trust.yaml.
+    Signing) is compared with it, and its signer with trust.yaml. What a folder was made of and the
+    hub's index has yanked since is printed.
     """
     from ggez_hub.evaluation.people.scores import SCORES
     from ggez_hub.evaluation.results.evidence import CARD, RESULTS
@@ -110,14 +112,17 @@ def verify_command(
     locks = locks_in(place)
     if signed and not (place / RESULTS).is_file():
         # A published folder is flat: its signature covers lock and weights alike.
-        out.document({"folder": str(place), "ok": True, "signer": signed, "differences": []})
+        since = _print_yanked(locks, hub, out)
+        out.document(
+            {"folder": str(place), "ok": True, "signer": signed, "differences": [], **since}
+        )
         return
     if not locks and (not place.is_dir() or any((place / name).is_file() for name in names)):
         print_scores(place, out, closed=closed)
     elif closed is not None:
         raise UsageProblem(f"{place} holds a merge, not scores", "Leave --closed out.")
     else:
-        _verify_locks(locks or (place / LOCK_NAME,), out)
+        _verify_locks(locks or (place / LOCK_NAME,), hub, out)
 
 
 def _verify_signature(
@@ -146,7 +151,7 @@ def _verify_signature(
     return found.signer.name
 
 
-def _verify_locks(locks: Sequence[Path], out: Output) -> None:
+def _verify_locks(locks: Sequence[Path], hub: str, out: Output) -> None:
     """Compare the files beside lock files with them; `locks` are those of one folder."""
     folder, found, count, fix = locks[0].parent, [], 0, ""
     for file in locks:
@@ -154,13 +159,43 @@ def _verify_locks(locks: Sequence[Path], out: Output) -> None:
         found += wrong
         count += len(lock.outputs)
         fix = fix or (way_out if wrong else "")
-    out.document({"folder": str(folder), "ok": not found, "differences": found})
+    since = _print_yanked(locks, hub, out)
+    out.document({"folder": str(folder), "ok": not found, "differences": found, **since})
     if found:
         names = " and ".join(file.name for file in locks)
         what = "its lock says" if len(locks) == 1 else f"{names} say"
         raise GgezError(f"{folder} is not what {what}:\n  " + "\n  ".join(found), fix)
     many = "locks say" if len(locks) > 1 else "lock says"
     out.line(f"{folder}: {counted(count, 'file is', 'files are')} what the {many}")
+
+
+def _print_yanked(locks: Sequence[Path], hub: str, out: Output) -> dict[str, Any]:
+    """Print which ingredients the hub's index has yanked since; `yanked` is None where that is unknown."""
+    from httpx2 import HTTPError
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from ggez_hub.registry.affected import ingredients, yanked_among
+    from ggez_hub.registry.index.search import known_entries
+    from ggez_hub.registry.lock import parse_any_lock
+
+    try:
+        read = [parse_any_lock(f.read_text(encoding="utf-8"), f.name) for f in locks]
+        if not any(map(ingredients, read)):
+            return {}
+        with connect(hub, quiet=out.quiet) as server:
+            index = known_entries(server, None, ())
+    except UsageProblem:
+        raise
+    except (GgezError, HfHubHTTPError, HTTPError, OSError) as problem:
+        first = str(problem).partition("\n")[0]
+        out.note(f"whether anything it was made of was yanked since is not known: {first}")
+        return {"yanked": None}
+    if index.shipped:
+        out.note(f"{index.shipped}.")
+    causes = dict.fromkeys(cause for lock in read for cause in yanked_among(lock, index.yanked))
+    for cause in causes:
+        out.note(f"warning: {cause}")
+    return {"yanked": [asdict(cause) for cause in causes]}
 
 
 def _verified(file: Path) -> tuple[Lock | MergeLock, list[str], str]:

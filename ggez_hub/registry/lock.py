@@ -265,6 +265,18 @@ class MergeLock(LockFile):
     merge: MergeRecord
 
 
+def parse_any_lock(text: str, where: str) -> Lock | MergeLock:
+    """The lock of a pull or of a merge of folders, by whatever engine; raises GgezError."""
+    try:
+        document = json.loads(text)
+        is_merge = isinstance(document, dict) and "merge" in document
+        return (MergeLock if is_merge else Lock).model_validate(document)
+    except ValidationError as error:
+        raise GgezError(f"{where} is not a lock file:\n{listed(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise GgezError(f"{where} is not a lock file: {error}") from error
+
+
 def read_any_lock(path: Path) -> Lock | MergeLock:
     """The lock of a pull or of a merge of folders; raises GgezError."""
     try:

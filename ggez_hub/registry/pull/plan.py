@@ -12,6 +12,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.merging.similarity import Cosine, cosines
+from ggez_hub.registry.affected import yanked_among
 from ggez_hub.registry.index.entries import read_pinned_card
 from ggez_hub.registry.index.file import BadIndex
 from ggez_hub.registry.index.search import yanked_adapters
@@ -144,10 +145,7 @@ def _yanked_since(lock: Lock, hub: Hub) -> Iterator[str]:
     except (BadIndex, UntrustedIndex) as problem:
         yield f"whether anything was yanked is not known: {problem.message}"
         return
-    for adapter in lock.resolution.adapters:
-        reason = yanked.get(adapter.source.repo.lower())
-        if reason is not None:
-            yield f"{adapter.source.repo} was yanked: {reason or 'no reason given'}"
+    yield from map(str, yanked_among(lock, yanked))
 
 
 def _unsigned_now(lock: Lock, hub: Hub) -> Iterator[str]:

@@ -100,17 +100,19 @@ def sign_files(
     name: str,
     files: Mapping[str, Content],
     previous: bytes | None = None,
+    kept: Mapping[str, str] | None = None,
     **freshness: Any,
 ) -> bytes:
     """The signature of files by their paths, for a repository `name`; `previous` if it is as good.
 
     A previous one is, if it is of the same files and the same key, and `freshness` is not asked for.
+    `kept` are the sha256s of further files, which are not read.
     """
     from model_signing import manifest
     from model_signing._hashing.hashing import Digest
     from model_signing._signing import signing
 
-    digests = {
+    digests = dict(kept or {}) | {
         path: sha256_file(content)
         if isinstance(content, Path)
         else hashlib.sha256(content).hexdigest()
