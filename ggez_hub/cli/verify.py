@@ -15,11 +15,11 @@ from ggez_hub.cli.people import print_study
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.cli.trust import signatures_option
 from ggez_hub.command_line import command_line
-from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.errors import GgezError, MissingExtra, UsageProblem
 from ggez_hub.hub.client import Signatures
 from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
-from ggez_hub.registry.constants import LOCK_NAME
+from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
 from ggez_hub.registry.lock import locks_in
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def verify_command(
     from ggez_hub.evaluation.people.scores import SCORES
     from ggez_hub.evaluation.results.evidence import CARD, RESULTS
     from ggez_hub.registry.trust.gate_results import RESULT_FILE, verify_gates
+    from ggez_hub.registry.trust.policy import read_policy
 
     if count is None and (recipe is not None or key_variable is not None or endpoints):
         raise UsageProblem(
@@ -100,10 +101,17 @@ def verify_command(
         again = _rerun(place, count, recipe, key_variable, endpoints, seed, hub, out)
         print_scores(place, out, again=again, closed=closed)
         return
-    signed = _verify_signature(place, owner, signatures, out)
-    if signatures != "off" and (place / RESULT_FILE).is_file():
-        by, outcome = verify_gates(place, owner)
-        out.line(f"{place}: the gates are {outcome}, as measured and signed by {by.name}")
+    asked = signatures or read_policy().signatures
+    signed = None
+    try:
+        signed = _verify_signature(place, owner, asked, out)
+        if asked != "off" and (place / RESULT_FILE).is_file():
+            by, outcome = verify_gates(place, owner)
+            out.line(f"{place}: the gates are {outcome}, as measured and signed by {by.name}")
+    except MissingExtra as missing:
+        if asked == "required":
+            raise
+        out.note(f"warning: the signature of {place} was not checked: {missing.hint}")
     names = (RESULTS, CARD)
     is_study = any((place / name).is_file() for name in (SCORES, "study.json"))
     if is_study and not (place / RESULTS).is_file():
@@ -125,15 +133,11 @@ def verify_command(
         _verify_locks(locks or (place / LOCK_NAME,), hub, out)
 
 
-def _verify_signature(
-    place: Path, owner: str | None, signatures: Signatures | None, out: Output
-) -> str | None:
-    """Who signed a folder; None where nobody did, nor has to. Raises BadSignature."""
+def _verify_signature(place: Path, owner: str | None, asked: Signatures, out: Output) -> str | None:
+    """Who signed a folder; None where nobody did, nor has to. Raises BadSignature, MissingExtra."""
     from ggez_hub.registry.trust.checks import UNSIGNED, verify_folder
-    from ggez_hub.registry.trust.policy import read_policy
     from ggez_hub.registry.trust.statement import SIGNATURE_FILE, BadSignature
 
-    asked = signatures or read_policy().signatures
     file = place / SIGNATURE_FILE
     if asked == "off":
         return None
@@ -191,7 +195,9 @@ def _print_yanked(locks: Sequence[Path], hub: str, out: Output) -> dict[str, Any
         out.note(f"whether anything it was made of was yanked since is not known: {first}")
         return {"yanked": None}
     if index.shipped:
-        out.note(f"{index.shipped}.")
+        out.note(
+            f"{server.endpoint} has no index: yanks since the release of ggez-hub are not known"
+        )
     causes = dict.fromkeys(cause for lock in read for cause in yanked_among(lock, index.yanked))
     for cause in causes:
         out.note(f"warning: {cause}")
@@ -205,12 +211,18 @@ def _verified(file: Path) -> tuple[Lock | MergeLock, list[str], str]:
     from ggez_hub.registry.pull import result_card
 
     lock, folder = read_any_lock(file), file.parent
+    family = "" if isinstance(lock, MergeLock) else lock.resolution.family
+    if family and not (folder / family).exists():
+        # As it was published: flat, and its card may have been marked since.
+        flat = {name.removeprefix(f"{family}/"): record for name, record in lock.outputs.items()}
+        flat.pop(CARD_NAME, None)
+        lock, family = lock.model_copy(update={"outputs": flat}), ""
     found = differences(lock, folder)
     if isinstance(lock, MergeLock):
-        card, provenance = folder / "README.md", merge.provenance(lock.merge)
+        card, provenance = folder / CARD_NAME, merge.provenance(lock.merge)
         fix = "Merge it again into another folder."
     else:
-        card = folder / lock.resolution.family / "README.md"
+        card = folder / family / CARD_NAME
         provenance = result_card.provenance(lock.resolution)
         options = {"--region": lock.resolution.region, "--locked": True, "--lock": file}
         again = command_line("pull", options | {"-o": f"{folder}-again"})

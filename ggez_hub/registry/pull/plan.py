@@ -36,7 +36,7 @@ from ggez_hub.registry.resolver.composition import (
 )
 from ggez_hub.registry.resolver.resolver import Resolved
 from ggez_hub.registry.trust.checks import signer_of
-from ggez_hub.registry.trust.freshness import UntrustedIndex
+from ggez_hub.registry.trust.freshness import UntrustedIndex, unchecked_signatures
 from ggez_hub.registry.trust.statement import BadSignature
 
 
@@ -108,7 +108,13 @@ def plan(
     resolved = decide(request, hub, out, costs_only=costs_only)
     if not request.accept_changed:
         require_first_use(resolved, hub)
-    return PullPlan(**vars(resolved), warnings=tuple(_unexpected(resolved)))
+    return PullPlan(**vars(resolved), warnings=tuple(_warnings(resolved, hub)))
+
+
+def _warnings(resolved: Resolved, hub: Hub) -> Iterator[str]:
+    yield from _unexpected(resolved)
+    if unchecked := unchecked_signatures(hub, resolved.resolution):
+        yield unchecked
 
 
 def _unexpected(resolved: Resolved) -> Iterator[str]:
@@ -150,6 +156,8 @@ def _yanked_since(lock: Lock, hub: Hub) -> Iterator[str]:
 
 def _unsigned_now(lock: Lock, hub: Hub) -> Iterator[str]:
     """What was signed when it was locked, and does not count now; raised where it is required."""
+    if unchecked := unchecked_signatures(hub, lock.resolution):
+        yield unchecked
     for source in (adapter.source for adapter in lock.resolution.adapters):
         if source.signer is None and hub.signatures != "required":
             continue
