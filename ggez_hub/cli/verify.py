@@ -180,10 +180,11 @@ def _print_yanked(locks: Sequence[Path], hub: str, out: Output) -> dict[str, Any
 
     from ggez_hub.registry.affected import ingredients, yanked_among
     from ggez_hub.registry.index.search import known_entries
-    from ggez_hub.registry.lock import parse_any_lock
+    from ggez_hub.registry.lock import MAX_LOCK_BYTES, parse_any_lock
+    from ggez_hub.text_files import read_text
 
     try:
-        read = [parse_any_lock(f.read_text(encoding="utf-8"), f.name) for f in locks]
+        read = [parse_any_lock(read_text(f, MAX_LOCK_BYTES), f.name) for f in locks]
         if not any(map(ingredients, read)):
             return {}
         with connect(hub, quiet=out.quiet) as server:
@@ -206,6 +207,7 @@ def _print_yanked(locks: Sequence[Path], hub: str, out: Output) -> dict[str, Any
 
 def _verified(file: Path) -> tuple[Lock | MergeLock, list[str], str]:
     """A lock, how the files beside it differ from it, and the way out."""
+    from ggez_hub.cards.readme import read_readme
     from ggez_hub.registry.local_merge import merge
     from ggez_hub.registry.lock import MergeLock, differences, read_any_lock, unstated
     from ggez_hub.registry.pull import result_card
@@ -228,7 +230,7 @@ def _verified(file: Path) -> tuple[Lock | MergeLock, list[str], str]:
         again = command_line("pull", options | {"-o": f"{folder}-again"})
         fix = f"Pull it again, with the --hub that it came from: {again}"
     if card.is_file():
-        found += unstated(provenance, card.read_text(encoding="utf-8"))
+        found += unstated(provenance, read_readme(card.parent))
     return lock, found, fix
 
 
