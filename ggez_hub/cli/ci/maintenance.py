@@ -267,6 +267,8 @@ def affected_command(dry_run: bool, by: SigningKey | None, hub: str, out: Output
     It marks the merge's card, and signs anew what this key or workflow had signed. At most 10 new
     ones in one run; run again, it opens nothing twice.
     """
+    from huggingface_hub.errors import HfHubHTTPError
+
     from ggez_hub.automation.affected_pull_requests import propose_mark
     from ggez_hub.registry.affected import affected_merges
 
@@ -282,8 +284,8 @@ def affected_command(dry_run: bool, by: SigningKey | None, hub: str, out: Output
                 try:
                     done = propose_mark(merge, server, by)
                     state, url = done.state, done.url
-                except GgezError as problem:
-                    state, why = "left", problem.message
+                except (GgezError, HfHubHTTPError) as problem:
+                    state, why = "left", str(problem).partition("\n")[0]
             out.line(f"{merge.repo}: {state}{f' {url}' if url else ''} ({why})")
             document.append({**asdict(merge), "state": state, "pull_request": url})
             opened += state == "opened"
