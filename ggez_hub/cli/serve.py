@@ -42,6 +42,13 @@ from ggez_hub.errors import GgezError, UsageProblem
     metavar="URL",
     help="Web pages that may call the hub from a browser, as transformers.js does; * for all.",
 )
+@click.option(
+    "--allowed-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name by which the hub may be called, besides its addresses, localhost and --public-url.",
+)
 @output_options
 def serve_command(
     root: Path,
@@ -51,6 +58,7 @@ def serve_command(
     public_url: str | None,
     proxies: tuple[str, ...],
     origins: tuple[str, ...],
+    hosts: tuple[str, ...],
     out: Output,
 ) -> None:
     """Serve a folder as a small Hugging Face hub.
@@ -72,7 +80,7 @@ def serve_command(
             )
 
     try:
-        network = Network(public_url, proxies, origins)
+        network = Network(public_url, proxies, origins, hosts)
         serve(root, host, port, accounts, network=network, announce=announce)
     except HubError as error:
         if error.status < 500:

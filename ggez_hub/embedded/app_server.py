@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ggez_hub.embedded.errors import HubError
+from ggez_hub.embedded.time_limits import TimedProtocol
 
 LOCALHOST = "127.0.0.1"
 
@@ -31,7 +32,7 @@ class AppServer(uvicorn.Server):
                 app,
                 h11_max_incomplete_event_size=headers,
                 loop="asyncio",
-                http="h11",
+                http=TimedProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,

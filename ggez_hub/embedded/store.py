@@ -31,13 +31,15 @@ from ggez_hub.embedded.discussions import Discussions
 from ggez_hub.embedded.errors import AlreadyExistsError
 from ggez_hub.embedded.lfs import LfsObjects, Signer
 from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
+from ggez_hub.embedded.names import REPO_TYPES, split_repo_id
 from ggez_hub.embedded.names import repo_type as as_repo_type
-from ggez_hub.embedded.names import split_repo_id
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders
 from ggez_hub.embedded.xet.catalog import XetCatalog
 from ggez_hub.embedded.xet.storage import XetObjects
 
 _ABANDONED_AFTER: Final = 24 * 3600
+# Other users of the machine could read private repos there. The root may be a folder of other things, too.
+_PRIVATE_FOLDERS: Final = (*(f"{kind}s" for kind in REPO_TYPES), "lfs", "xet")
 
 
 class HubStore(AbstractContextManager["HubStore"]):
@@ -60,8 +62,11 @@ class HubStore(AbstractContextManager["HubStore"]):
     def open(cls, root: Path) -> HubStore:
         """The store in a folder, which is made if it does not exist."""
         root = Path(root).absolute()
-        root.mkdir(parents=True, exist_ok=True)
+        if not root.exists() or not any(root.iterdir()):
+            _make_private(root)
         with FileLock(root / "open.lock"):
+            for name in _PRIVATE_FOLDERS:
+                _make_private(root / name)
             store = cls(root)
         with store._repos_lock():
             return store
@@ -241,3 +246,12 @@ class HubStore(AbstractContextManager["HubStore"]):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:
                     path.unlink()
+
+
+def _make_private(folder: Path) -> None:
+    """Have a folder that is closed to other users; what its owner opened to a group alone stays so."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o007:
+        # Whoever is not the owner of a shared folder cannot close it.
+        with suppress(PermissionError):
+            folder.chmod(0o700)

@@ -1,5 +1,7 @@
 """A hub behind a proxy, and one that web pages call."""
 
+import socket
+
 import httpx2
 import pytest
 
@@ -46,7 +48,8 @@ def test_addresses_begin_with_the_public_one(public):
 def test_the_scheme_of_a_trusted_proxy_is_believed_and_no_other(public):
     forwarded = {"X-Forwarded-Proto": "https", "Host": "hub.example.org"}
     for proxies, scheme in ((("127.0.0.1",), "https"), (("192.0.2.1",), "http"), ((), "http")):
-        with served(public, Network(proxies=proxies)) as endpoint:
+        network = Network(proxies=proxies, hosts=("hub.example.org",))
+        with served(public, network) as endpoint:
             for address in addresses(endpoint, public.owner_token(), forwarded):
                 assert address.startswith(f"{scheme}://hub.example.org/")
 
@@ -64,6 +67,22 @@ def test_web_pages_that_may_call_the_hub(public):
             assert ("Access-Control-Allow-Origin" in answer.headers) == allowed
             preflight = httpx2.options(endpoint + path, headers=asked)
             assert (preflight.status_code == 200) == allowed
+
+
+def test_a_page_whose_name_was_made_to_lead_here_is_refused(public):
+    """DNS rebinding: the name is the page's own, and the address that of the hub."""
+    own = socket.gethostname()
+    network = Network(public_url="https://hub.example.org", hosts=("GPU-1",))
+    with served(public, network) as endpoint:
+        path = endpoint + "/api/models/acme/one"
+        for name in ("127.0.0.1", "localhost:8000", "[::1]:80", "10.0.0.1", "gpu-1:8000", own):
+            assert httpx2.get(path, headers={"Host": name}).status_code == 200
+        assert httpx2.get(path, headers={"Host": "HUB.example.org"}).status_code == 200
+        for name in ("evil.example.org", "evil.example.org:8000", "localhost.evil.org", "a]b", "@"):
+            answer = httpx2.get(path, headers={"Host": name})
+            assert answer.status_code == 421
+            assert "--allowed-host" in answer.json()["error"]
+            assert "X-Request-Id" in answer.headers
 
 
 @pytest.mark.parametrize("address", ["hub.example.org", "ftp://hub", "https://", "https://a/b"])

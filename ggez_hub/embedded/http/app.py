@@ -39,6 +39,7 @@ from ggez_hub.embedded.http.body import Limits
 from ggez_hub.embedded.http.network import Network
 from ggez_hub.embedded.http.parameters import MatchRawPath
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.embedded.time_limits import LimitTime
 
 _log = logging.getLogger("ggez_hub.embedded")
 
@@ -177,12 +178,13 @@ def create_app(
         middleware=[
             Middleware(LogRequests),
             *(network or Network()).middleware,
+            Middleware(LimitTime),
             Middleware(MatchRawPath),
         ],
         exception_handlers=HANDLERS,
     )
     app.state.store = store
     app.state.limits = limits or Limits()
-    # Histories are walked one at a time, so that they leave the threads of the others free.
+    # Histories and differences are read one at a time, so that they leave the threads of the others free.
     app.state.expanding = CapacityLimiter(1)
     return app
