@@ -144,3 +144,15 @@ def test_filters_are_applied_or_refused(hub, api, files, new_id):
         answer = httpx2.get(hub.endpoint + "/api/models", params={key: "x"})
         assert answer.status_code == 501
         assert key in answer.json()["error"]
+
+
+def test_the_id_of_a_request_is_the_clients(hub):
+    def identity(sent):
+        headers = {"X-Request-Id": sent} if sent else {}
+        return httpx2.get(hub.endpoint + "/", headers=headers).headers["X-Request-Id"]
+
+    assert identity("3f2a-77.x_y") == "3f2a-77.x_y"
+    for sent in (None, "x" * 65, "a b", "a\x1b[31m"):
+        made = identity(sent)
+        assert made != sent
+        assert len(made) == 16

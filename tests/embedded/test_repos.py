@@ -55,6 +55,44 @@ def test_create_twice(api, repo):
     assert error.value.response.status_code == 409
 
 
+def test_duplicate(hub, api, new_id, secret_repo):
+    """All files as they are now, the large ones by reference; private as the source is."""
+    copy = new_id()
+    url = api.duplicate_repo(secret_repo, copy)
+    assert (url.repo_id, url.files_copy_pending) == (copy, False)
+    files = api.list_repo_files(secret_repo)
+    assert api.list_repo_files(copy) == files
+    assert api.model_info(copy).private
+    assert [commit.title for commit in api.list_repo_commits(copy)] == [
+        f"Duplicate from {secret_repo}"
+    ]
+    with pytest.raises(HfHubHTTPError, match="already created this model repo") as error:
+        api.duplicate_repo(secret_repo, copy)
+    assert error.value.response.status_code == 409
+    assert api.duplicate_repo(secret_repo, copy, exist_ok=True).repo_id == copy
+    api.delete_repo(secret_repo)
+    for name, content in (("a.txt", b"hidden"), ("a.bin", b"\0hidden")):
+        assert (
+            httpx2.get(
+                f"{hub.endpoint}/{copy}/resolve/main/{name}",
+                headers={"Authorization": f"Bearer {hub.tokens['alice']}"},
+            ).content
+            == content
+        )
+
+
+def test_no_one_duplicates_what_they_may_not_read_or_to_where_they_may_not_write(
+    hub, api, repo, secret_repo
+):
+    with pytest.raises(RepositoryNotFoundError):
+        hub.api("bob").duplicate_repo(secret_repo, "bob/copy")
+    with pytest.raises(HfHubHTTPError, match="403"):
+        hub.api("bob").duplicate_repo(repo, "acme/copy")
+    with pytest.raises(HfHubHTTPError, match="403"):
+        hub.api("reader").duplicate_repo(repo, "alice/copy")
+    assert hub.api("bob").duplicate_repo(repo).repo_id == repo.replace("acme", "bob")
+
+
 def test_a_bare_name_is_made_in_the_callers_namespace(api):
     assert api.create_repo("mine").repo_id == "alice/mine"
 

@@ -85,6 +85,7 @@ def _header(message: str) -> str:
     return re.sub(r"[^\x20-\x7e]+", " ", message).strip()[:1000]
 
 
+_IDENTITY: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 HANDLERS: Final[dict[Any, Any]] = {
     HubError: hub_error,
@@ -93,7 +94,7 @@ HANDLERS: Final[dict[Any, Any]] = {
 
 
 class LogRequests:
-    """Middleware: an id for each request, a line in the log, and an answer where the hub itself failed.
+    """Middleware: an id for each request, the client's own where it sent one, a line in the log, and an answer where the hub itself failed.
 
     Passed on, an exception would end the connection, and with it the next request on it.
 
@@ -107,7 +108,9 @@ class LogRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identity, started = uuid.uuid4().hex[:16], time.perf_counter()
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        identity = given if _IDENTITY.fullmatch(given) else uuid.uuid4().hex[:16]
+        started = time.perf_counter()
         answered = False
 
         async def answer(message: Message) -> None:
