@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -30,7 +32,8 @@ class Network:
     `public_url` is the address that all clients use, without a path. Where it is None, the address of
     each request is used, with the scheme that one of `proxies` (addresses or networks) reports. `origins`
     are the web pages that may call the hub from a browser; "*" is all of them. `hosts` are further names
-    by which the hub is reached.
+    by which the hub is reached. With a `certificate` (PEM, and its `key` where that is another file)
+    the hub speaks HTTPS itself.
     Raises InvalidRequestError if `public_url` is not such an address.
     """
 
@@ -38,6 +41,8 @@ class Network:
     proxies: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
 
     def __post_init__(self) -> None:
         if self.public_url is None:
@@ -47,6 +52,23 @@ class Network:
             raise InvalidRequestError(
                 f"{self.public_url!r} is not a public address: give it as https://hub.example.org"
             )
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What the server needs for HTTPS; raises InvalidRequestError for files that cannot be used."""
+        if self.certificate is None:
+            if self.key is not None:
+                raise InvalidRequestError("a key without its certificate: give --certificate, too")
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            # Without a password, OpenSSL would ask the terminal for that of an encrypted key.
+            context.load_cert_chain(self.certificate, self.key, password="")
+        except (OSError, ValueError) as error:
+            raise InvalidRequestError(
+                f"{self.certificate} and its key cannot be used for HTTPS ({error}): "
+                "give a certificate and an unencrypted key that belong together, in PEM"
+            ) from error
+        return context
 
     @property
     def middleware(self) -> list[Middleware]:
