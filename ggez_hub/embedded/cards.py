@@ -110,7 +110,7 @@ def problems(card: dict[str, Any]) -> list[str]:
 
 def tags(kind: RepoType, card: dict[str, Any], readme: bytes, files: Sequence[str]) -> list[str]:
     """The tags that the Hub lists for a repo, without duplicates."""
-    derive = {"model": _model_tags, "dataset": _dataset_tags, "space": _space_tags}[kind]
+    derive = {"model": _model_tags, "dataset": _dataset_tags}.get(kind, _space_tags)
     arxiv = _ARXIV.findall(readme.decode(errors="replace"))
     found = [*derive(card, files), *_strings(card, "tags"), *(f"arxiv:{paper}" for paper in arxiv)]
     return list(dict.fromkeys(found))

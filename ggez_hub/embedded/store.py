@@ -1,7 +1,7 @@
 """A folder that holds a hub: repos as bare git repositories, large files by sha256 or in chunks, accounts in SQLite.
 
     root/
-      models|datasets|spaces/<namespace>/<name>.git
+      models|datasets|spaces|kernels/<namespace>/<name>.git
       lfs/<aa>/<bb>/<sha256>
       xet/<aa>/<bb>/<hash of a xorb>
       hub.sqlite3

@@ -146,6 +146,26 @@ def test_filters_are_applied_or_refused(hub, api, files, new_id):
         assert key in answer.json()["error"]
 
 
+@pytest.mark.parametrize("name", ["buckets", "collections", "papers", "jobs", "settings/webhooks"])
+def test_a_part_of_the_api_that_is_not_offered_is_named(hub, name):
+    for path in (f"/api/{name}", f"/api/{name}/acme/x"):
+        answer = httpx2.get(hub.endpoint + path)
+        assert answer.status_code == 501
+        assert f"does not offer {name.partition('/')[0]}" in answer.json()["error"]
+
+
+def test_a_part_of_the_api_of_a_repo_that_is_not_offered_is_named(hub, repo, secret_repo):
+    """But nobody learns by it which private repos there are."""
+    for method, part in (("DELETE", "like"), ("GET", "likers"), ("POST", "secrets")):
+        answer = httpx2.request(method, f"{hub.endpoint}/api/models/{repo}/{part}")
+        assert answer.status_code == 501
+        assert answer.json()["error"] == f"This hub does not offer {method} {part} of a repo"
+        for absent in (secret_repo, "acme/absent", "absent"):
+            answer = httpx2.request(method, f"{hub.endpoint}/api/models/{absent}/{part}")
+            assert answer.status_code == 401
+            assert answer.headers["X-Error-Code"] == "RepoNotFound"
+
+
 def test_the_id_of_a_request_is_the_clients(hub):
     def identity(sent):
         headers = {"X-Request-Id": sent} if sent else {}

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -108,7 +108,8 @@ class LogRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id") or headers.get("x-amzn-trace-id") or ""
         identity = given if _IDENTITY.fullmatch(given) else uuid.uuid4().hex[:16]
         started = time.perf_counter()
         answered = False
@@ -153,6 +154,14 @@ def not_offered(request: Request) -> Response:
     raise HubError(f"This hub does not offer {name}", 501)
 
 
+def not_offered_of_repo(request: Request) -> Response:
+    """The same of the API of a repo; an id without a namespace is that of no repo."""
+    namespace, _, rest = request.path_params["rest"].partition("/")
+    name, _, what = rest.partition("/")
+    access.find(request, request.path_params["kind"], f"{namespace}/{name}")
+    raise HubError(f"This hub does not offer {request.method} {what[:100]} of a repo", 501)
+
+
 def create_app(
     store: HubStore, limits: Limits | None = None, network: Network | None = None
 ) -> Starlette:
@@ -175,7 +184,7 @@ def create_app(
             ),
             # After the others: a download takes any path.
             *file_routes.routes,
-            Route("/api/{kind:hub_kind}/{rest:hub_rest}", unnamespaced, methods=["GET"]),
+            Route("/api/{kind:hub_kind}/{rest:hub_rest}", not_offered_of_repo, methods=_METHODS),
             Route("/{name:hub_segment}/resolve/{rest:hub_rest}", unnamespaced),
         ],
         middleware=[
