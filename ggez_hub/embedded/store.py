@@ -33,6 +33,7 @@ from ggez_hub.embedded.lfs import LfsObjects, Signer
 from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
 from ggez_hub.embedded.names import REPO_TYPES, split_repo_id
 from ggez_hub.embedded.names import repo_type as as_repo_type
+from ggez_hub.embedded.packing import pack_loose
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders
 from ggez_hub.embedded.xet.catalog import XetCatalog
 from ggez_hub.embedded.xet.storage import XetObjects
@@ -234,6 +235,11 @@ class HubStore(AbstractContextManager["HubStore"]):
         """The commit at the end of a branch; None where there is none. Raises RepoNotFoundError."""
         with self.git(self.repo(repo_type, repo_id)) as git:
             return git.refs.head(branch)
+
+    def tidy(self, repo: RepoRecord) -> None:
+        """Pack the loose objects of a repo, where they are many; a failure leaves them as they are."""
+        with suppress(OSError):
+            pack_loose(self.folder(repo))
 
     def remove_abandoned(self) -> None:
         """Delete what uploads and commits left behind that were killed a day ago or earlier."""

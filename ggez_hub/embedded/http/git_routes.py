@@ -17,6 +17,7 @@ from dulwich.errors import GitProtocolError, HangupException
 from dulwich.protocol import ReceivableProtocol
 from dulwich.repo import Repo
 from dulwich.server import Backend, UploadPackHandler
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -76,7 +77,8 @@ async def upload_pack(request: Request) -> Response:
     if request.headers.get("content-encoding") == "gzip":
         wanted = _gunzip(wanted, limit)
     protocol = request.headers.get("git-protocol", "")
-    return PackResponse(access.store(request).folder(repo), wanted, protocol)
+    store = access.store(request)
+    return PackResponse(store.folder(repo), wanted, protocol, BackgroundTask(store.tidy, repo))
 
 
 def receive_pack(request: Request) -> Response:
@@ -100,8 +102,10 @@ class PackResponse(Response):
 
     media_type = f"application/x-{SERVICE}-result"
 
-    def __init__(self, folder: Path, wanted: bytes, protocol: str = "") -> None:
-        super().__init__(headers=_FRESH)
+    def __init__(
+        self, folder: Path, wanted: bytes, protocol: str, background: BackgroundTask
+    ) -> None:
+        super().__init__(headers=_FRESH, background=background)
         self._protocol = protocol
         del self.headers["content-length"]
         self._folder = folder
@@ -148,6 +152,8 @@ class PackResponse(Response):
             return
         except (GitProtocolError, HangupException, AssertionError, ValueError, KeyError) as error:
             raise InvalidRequestError(f"This is not a request of {SERVICE}: {error}") from error
+        if self.background is not None:
+            await self.background()
 
 
 class _OneRepo(Backend):
