@@ -53,6 +53,7 @@ def serve(
                 from ggez_hub.embedded.accounts import load_accounts
 
                 load_accounts(store.accounts, accounts)
+            store.reserve.fill()
             store.owner_token()
             store.remove_abandoned()
             server = Server(store, host, port, limits, network)

@@ -5,6 +5,7 @@
       lfs/<aa>/<bb>/<sha256>
       xet/<aa>/<bb>/<hash of a xorb>
       hub.sqlite3
+      reserve             space that is given up when the disk is full
       token               a write token of the folder's owner, readable by them alone
 
 Several processes may use one store at the same time.
@@ -12,6 +13,7 @@ Several processes may use one store at the same time.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -28,13 +30,14 @@ from ggez_hub.embedded.changes import Change, Remove, put_files
 from ggez_hub.embedded.commits import Signature
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.discussions import Discussions
-from ggez_hub.embedded.errors import AlreadyExistsError
+from ggez_hub.embedded.errors import AlreadyExistsError, is_full
 from ggez_hub.embedded.lfs import LfsObjects, Signer
 from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
 from ggez_hub.embedded.names import REPO_TYPES, split_repo_id
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.packing import pack_loose
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders
+from ggez_hub.embedded.reserve import Reserve
 from ggez_hub.embedded.xet.catalog import XetCatalog
 from ggez_hub.embedded.xet.storage import XetObjects
 
@@ -54,6 +57,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         self.discussions = Discussions(self.database)
         self.grants = Grants(self.database)
         self.index = ListingIndex(self.database)
+        self.reserve = Reserve(root)
         self._folders = RepoFolders(root)
         self.lfs = LfsObjects(root / "lfs")
         self.xet = XetObjects(root / "xet", XetCatalog(self.database), self.lfs)
@@ -68,7 +72,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         with FileLock(root / "open.lock"):
             for name in _PRIVATE_FOLDERS:
                 _make_private(root / name)
-            store = cls(root)
+            store = Reserve(root).spend_on(lambda: cls(root))
         with store._repos_lock():
             return store
 
@@ -127,13 +131,17 @@ class HubStore(AbstractContextManager["HubStore"]):
             self.catalog.add(kind, namespace, name, private=private)
 
     def delete_repo(self, repo: RepoRecord) -> None:
-        """Remove a repo and the large files that no other repo holds."""
+        """Remove a repo and the large files that no other repo holds; also where the disk is full."""
         with self._repos_lock():
-            with self.lfs.lock():
-                for oid in self.catalog.remove(repo):
-                    self.lfs.remove(oid)
-                self.xet.remove_unused()
-            self._folders.discard(self.folder(repo))
+            self.reserve.spend_on(lambda: self._delete(repo))
+        self.reserve.fill()
+
+    def _delete(self, repo: RepoRecord) -> None:
+        with self.lfs.lock():
+            for oid in self.catalog.remove(repo):
+                self.lfs.remove(oid)
+            self.xet.remove_unused()
+        self._folders.discard(self.folder(repo))
 
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
         """Give a repo another id.
@@ -197,7 +205,12 @@ class HubStore(AbstractContextManager["HubStore"]):
         with git.lock():
             head = git.refs.head(DEFAULT_BRANCH)
             summary = summarize(repo.type, git.objects, head) if head else None
-            self.index.put(repo, summary)
+            try:
+                self.index.put(repo, summary)
+            except sqlite3.OperationalError as error:
+                # Whoever reads a repo can do without.
+                if not is_full(error):
+                    raise
         return summary
 
     # Commits

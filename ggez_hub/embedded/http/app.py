@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import re
-import sqlite3
 import time
 import uuid
 from typing import Any, Final
@@ -21,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ggez_hub.embedded.errors import HubError
+from ggez_hub.embedded.errors import HubError, is_full
 from ggez_hub.embedded.http import (
     access,
     access_routes,
@@ -68,17 +66,11 @@ def http_error(request: Request, error: HTTPException) -> Response:
 def server_error(request: Request, error: Exception) -> Response:
     """The response when the hub itself failed; the cause is for the log alone."""
     _log.error("%s %s failed", request.method, quote(request.scope["path"]), exc_info=error)
-    if _is_full(error):
+    if is_full(error):
         return hub_error(
             request, HubError("The disk of the hub is full: delete what is not needed", 507)
         )
     return JSONResponse({"error": "Internal Error: see the log of the hub"}, 500)
-
-
-def _is_full(error: Exception) -> bool:
-    if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def _header(message: str) -> str:
