@@ -19,6 +19,7 @@ from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.trust.checks import required_by, verified_statement
 from ggez_hub.registry.trust.memory import SeenIndex, name_of, remember, seen_index
+from ggez_hub.registry.trust.own_key import own_signing_key
 from ggez_hub.registry.trust.policy import read_policy
 from ggez_hub.registry.trust.signing import SigningKey, sign_files, signs_already
 from ggez_hub.registry.trust.statement import (
@@ -58,7 +59,7 @@ def require_fresh(hub: Hub, revision: str, sha256: str | None) -> str | None:
     if stale := _problem(before, now, is_signed=bundle is not None):
         if not hub.allow_stale:
             raise UntrustedIndex(f"{name_of(hub)} {stale}", ALLOW)
-    elif now is not None and not hub.temporary:
+    elif now is not None and (hub.folder is not None or not hub.temporary):
         remember(hub, now)
     return None if found is None else found.signer.name
 
@@ -104,8 +105,9 @@ def sign_index(by: SigningKey | None, index: Path, hub: Hub, head: RepoAtCommit)
     """The signature of an index file that follows the one at the head of its data set.
 
     The one that is there, if nothing changed and less than half of its life is over. Raises GgezError
-    where the index is signed and nobody signs now.
+    where the index is signed and nobody signs now. An embedded hub's own key signs where `by` is None.
     """
+    by = by or own_signing_key(hub)
     there = head.file(SIGNATURE_FILE) is not None
     previous = index_signature(hub, head.revision) if there else None
     if by is None:

@@ -63,16 +63,18 @@ class SigningKey:
     @property
     def public(self) -> str | None:
         """The sha256 of the public key, as bundles name it; None for keyless."""
-        if self.key is None:
-            return None
+        return None if self.key is None else key_digest(self.public_pem)
+
+    @property
+    def public_pem(self) -> str:
+        """The public key of a key (PEM)."""
         from cryptography.hazmat.primitives import serialization
 
         public = self._signer()._private_key.public_key()
-        return key_digest(
-            public.public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            ).decode()
+        pem: bytes = public.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
+        return pem.decode()
 
 
 def _identity() -> str:
