@@ -97,7 +97,7 @@ inspect: $(STAMP) ## Run suites under inspect-ai, which wants an older fsspec an
 	OMP_NUM_THREADS=1 $(VENV)/inspect/bin/python -m pytest tests/evaluation/test_inspect_tasks.py
 
 # Files of strangers that many examples of are tried.
-FUZZED := tests/cards/test_fuzz.py tests/merging/test_fuzz.py tests/registry/test_index_file.py
+FUZZED := tests/*/test_*fuzz.py tests/registry/test_index_file.py
 
 slow: $(STAMP) ## Tests that take long: training, complete pages, large models, processes that are killed (slow)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow \
