@@ -159,8 +159,21 @@ CREATE TABLE xet_chunks (
 CREATE INDEX xet_chunks_by_oid ON xet_chunks (oid);
 """
 
+# When a repo was last given an object or a xorb, or somebody counted on that: such are not garbage yet. How
+# much a namespace may hold, and what git holds of a repo. Content that may not come back.
+_V4: Final = """
+ALTER TABLE objects ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE repo_xorbs ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN quota INTEGER;
+ALTER TABLE repos ADD COLUMN git_bytes INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE purged (
+    digest TEXT PRIMARY KEY,
+    purged INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
+) WITHOUT ROWID;
+"""
+
 # From each version of the schema to the next.
-STEPS: Final = (_V1, _V2, _V3)
+STEPS: Final = (_V1, _V2, _V3, _V4)
 
 
 class Database:

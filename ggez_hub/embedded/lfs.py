@@ -152,6 +152,10 @@ class LfsObjects:
         """Delete an object; absent is fine."""
         self.path(oid).unlink(missing_ok=True)
 
+    def stored(self) -> Iterator[Path]:
+        """The files of all objects."""
+        return self._root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*")
+
     def leftovers(self) -> Iterator[Path]:
         """The files of uploads that have not ended, or were killed."""
         return self._incoming.iterdir()

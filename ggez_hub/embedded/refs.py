@@ -54,6 +54,12 @@ class Refs:
                 found.append(NamedRef(name, prefix + name, commit))
         return found
 
+    def tips(self) -> list[str]:
+        """What the refs point to at this moment: commits, and annotated tags."""
+        # Anew: packed refs are remembered.
+        found = DiskRefsContainer(self._path).as_dict()
+        return sorted({oid.decode() for oid in found.values()})
+
     def head(self, branch: str) -> str | None:
         """The commit at the end of a branch or pull request, None where there is none."""
         return self._commit(target_ref(branch))

@@ -25,6 +25,7 @@ from ggez_hub.embedded.errors import (
 from ggez_hub.embedded.lfs import ATTRIBUTES_FILE, DEFAULT_ATTRIBUTES, Attributes
 from ggez_hub.embedded.names import branch_ref, tag_ref, target_ref
 from ggez_hub.embedded.objects import TEMPORARY_PACK, Objects
+from ggez_hub.embedded.reachable import Reachable
 from ggez_hub.embedded.refs import Refs
 
 DEFAULT_BRANCH = "main"
@@ -63,6 +64,14 @@ class RepoFolders:
         if path.exists():
             with tempfile.TemporaryDirectory(dir=self._root, prefix=".old-") as temporary:
                 path.replace(Path(temporary) / "git")
+
+    def all(self) -> Iterator[Path]:
+        """The repositories that are there."""
+        return self._root.glob("*s/*/*.git")
+
+    def interrupted(self) -> list[Path]:
+        """The folders of creations and removals that have not ended, or were killed."""
+        return [*self._root.glob(".new-*"), *self._root.glob(".old-*")]
 
     def leftovers(self) -> Iterator[Path]:
         """The packs of commits that have not ended, or were killed."""
@@ -165,7 +174,9 @@ class GitRepository(AbstractContextManager["GitRepository"]):
             old = self.refs.head(name) if overwrite else None
             if old is not None:
                 if start is not None:
-                    self.move(ref, old, self.refs.resolve(start))
+                    target = self.refs.resolve(start)
+                    self._require_complete(target)
+                    self.move(ref, old, target)
                 return
         self._create(ref, self.refs.resolve(start or DEFAULT_BRANCH))
 
@@ -230,12 +241,25 @@ class GitRepository(AbstractContextManager["GitRepository"]):
     def _create(self, ref: Ref, target: str) -> None:
         name = ref.decode()
         with self.lock():
+            self._require_complete(target)
             if self.refs.exists(ref):
                 raise AlreadyExistsError(f"Reference {name} already exists")
             try:
                 self.refs.swap(ref, None, target)
             except StaleParentError:
                 raise InvalidRequestError(f"{name} cannot exist beside the other names") from None
+
+    def _require_complete(self, target: str) -> None:
+        """Raise RevisionNotFoundError if a commit that no ref leads to has been pruned, also in part."""
+        self.objects.flush()
+        if target not in self.refs.tips():
+            objects = Objects(self._path)
+            try:
+                Reachable(objects).add([target])
+            except KeyError:
+                raise RevisionNotFoundError.of(target) from None
+            finally:
+                objects.close()
 
     def _delete(self, ref: Ref) -> None:
         with self.lock():

@@ -51,7 +51,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         self.discussions = Discussions(self.database)
         self.grants = Grants(self.database)
         self.index = ListingIndex(self.database)
-        self._folders = RepoFolders(root)
+        self.folders = RepoFolders(root)
         self.lfs = LfsObjects(root / "lfs")
         self.xet = XetObjects(root / "xet", XetCatalog(self.database), self.lfs)
         self.signer = Signer(self.database.secret("uploads"))
@@ -63,7 +63,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / "open.lock"):
             store = cls(root)
-        with store._repos_lock():
+        with store.repos_lock():
             return store
 
     def close(self) -> None:
@@ -111,23 +111,23 @@ class HubStore(AbstractContextManager["HubStore"]):
         namespace, name = split_repo_id(repo_id)
         if not self.accounts.exists(namespace):
             self.accounts.add_org(namespace)
-        with self._repos_lock():
+        with self.repos_lock():
             if self.catalog.find(kind, namespace, name) is not None:
                 if exist_ok:
                     return
                 raise AlreadyExistsError(f"You already created this {kind} repo")
             # The folder first: a repo in the catalog can always be opened.
-            self._folders.create(self._folders.path(kind, namespace, name))
+            self.folders.create(self.folders.path(kind, namespace, name))
             self.catalog.add(kind, namespace, name, private=private)
 
     def delete_repo(self, repo: RepoRecord) -> None:
         """Remove a repo and the large files that no other repo holds."""
-        with self._repos_lock():
+        with self.repos_lock():
             with self.lfs.lock():
                 for oid in self.catalog.remove(repo):
                     self.lfs.remove(oid)
                 self.xet.remove_unused()
-            self._folders.discard(self.folder(repo))
+            self.folders.discard(self.folder(repo))
 
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
         """Give a repo another id.
@@ -135,13 +135,13 @@ class HubStore(AbstractContextManager["HubStore"]):
         Raises AlreadyExistsError, InvalidRequestError if the id is malformed.
         """
         namespace, name = split_repo_id(target)
-        with self._repos_lock():
+        with self.repos_lock():
             moved = self.catalog.rename(repo, namespace, name)
             self._finish_moves()
         return moved
 
     @contextmanager
-    def _repos_lock(self) -> Iterator[None]:
+    def repos_lock(self) -> Iterator[None]:
         """Held while repos come, go or move; what a killed process had begun is finished first."""
         with FileLock(self.root / "repos.lock"):
             self._finish_moves()
@@ -149,7 +149,7 @@ class HubStore(AbstractContextManager["HubStore"]):
 
     def _finish_moves(self) -> None:
         for repo, namespace, name in self.catalog.unfinished_moves():
-            self._folders.move(self._folders.path(repo.type, namespace, name), self.folder(repo))
+            self.folders.move(self.folders.path(repo.type, namespace, name), self.folder(repo))
             self.catalog.finish_move(repo)
 
     def repo(self, repo_type: str, repo_id: str) -> RepoRecord:
@@ -161,7 +161,7 @@ class HubStore(AbstractContextManager["HubStore"]):
 
     def folder(self, repo: RepoRecord) -> Path:
         """The git folder of a repo."""
-        return self._folders.path(repo.type, repo.namespace, repo.name)
+        return self.folders.path(repo.type, repo.namespace, repo.name)
 
     def git(self, repo: RepoRecord) -> GitRepository:
         """The git repository of a repo, to be used in a `with` block."""
@@ -236,7 +236,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         for path in (
             *self.lfs.leftovers(),
             *self.xet.leftovers(),
-            *self._folders.leftovers(),
+            *self.folders.leftovers(),
         ):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -249,15 +249,27 @@ def _commit(incoming: _Incoming, header: _Header, changes: list[Change]) -> Resp
     }
     if flag(request, "create_pr"):
         pull = PullRequests(repo, git, store.discussions).propose(
-            header.title, header.description, _branch(request), changes, **made
+            header.title,
+            header.description,
+            _branch(request),
+            _checked(incoming, changes),
+            **made,
         )
         oid = git.head(f"refs/pr/{pull.number}")
         answer["pullRequestUrl"] = f"{home}/discussions/{pull.number}"
     else:
-        oid = git.commit(_branch(request), changes, **made)
+        oid = git.commit(_branch(request), _checked(incoming, changes), **made)
         if (existing := _existing_pull(request)) is not None:
             store.discussions.add(existing, principal.name, new_commit(header.summary, oid))
     return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{home}/commit/{oid}"})
+
+
+def _checked(incoming: _Incoming, changes: Iterable[Change]) -> Iterator[Change]:
+    """The changes, as they are made: the lock is held by then, and what they refer to stays."""
+    for change in changes:
+        if isinstance(change, PutPointer):
+            _held(incoming, change.pointer.oid)
+        yield change
 
 
 def _change(incoming: _Incoming, line: _Line) -> Change:

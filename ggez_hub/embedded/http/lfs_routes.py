@@ -57,7 +57,10 @@ def batch(request: Request, repo: RepoRecord, data: _Batch) -> Response:
     if data.operation == "upload":
         # Whoever may propose changes may bring the files for them.
         access.contributable(request)
-    held = access.store(request).catalog.linked(repo, (item.oid for item in data.objects))
+    catalog = access.store(request).catalog
+    # Who uploads counts on what is there from now on.
+    held_of = catalog.use if data.operation == "upload" else catalog.linked
+    held = held_of(repo, [item.oid for item in data.objects])
     by_xet = data.operation == "upload" and "xet" in data.transfers
     answer = []
     for item in data.objects:
@@ -127,10 +130,7 @@ def duplicate(request: Request, granted: access.Granted, data: _Duplicates) -> R
     store, repo, principal = granted
     other = access.find(request, data.target.type, data.target.name)
     require_write(principal, other.namespace)
-    catalog = store.catalog
-    held = catalog.linked(repo, (file.sha256 for file in data.files))
-    for oid, size in held.items():
-        catalog.link(other, Pointer(oid, size))
+    held = store.catalog.share(repo, other, (file.sha256 for file in data.files))
     missing = [file.sha256 for file in data.files if file.sha256 not in held]
     failed = [{"sha256": oid, "error": f"{repo.id} holds no such file"} for oid in missing]
     return JSONResponse({"success": [{"sha256": oid} for oid in held], "failed": failed})

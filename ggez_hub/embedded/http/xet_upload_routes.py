@@ -75,7 +75,7 @@ def grant(request: Request) -> Response:
     The others are sent to this hub itself, for which 404 is the answer.
     """
     store, repo, _, _ = caller(request, "write")
-    if not store.xet.catalog.linked(repo, to_hex(from_hex(request.path_params["hash"]))):
+    if not store.xet.catalog.use(repo, to_hex(from_hex(request.path_params["hash"]))):
         raise EntryNotFoundError("The repo has no such xorb: send it to /v1/xorbs")
     return JSONResponse({"was_inserted": False})
 
@@ -146,7 +146,7 @@ def chunks(request: Request) -> Response:
     ordered = list(dict.fromkeys(to_hex(term.xorb) for term in file.terms))
     offered = ordered[ordered.index(found.xorb) :][:_MOST_XORBS]
     if found.repo.key != home.key:
-        store.xet.catalog.link(home, offered)
+        store.xet.catalog.offer(home, offered)
     data = serialize(
         ((digest, store.xet.index(digest)) for digest in map(from_hex, offered)),
         secrets.token_bytes(HASH_BYTES),

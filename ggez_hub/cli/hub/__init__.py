@@ -1,0 +1,17 @@
+"""`hub`: what the keeper of an embedded hub does, while it serves or not."""
+
+from __future__ import annotations
+
+import click
+
+from ggez_hub.cli.group import Group
+from ggez_hub.cli.hub.storage import gc_command
+
+
+@click.group("hub", cls=Group)
+def hub_command() -> None:
+    """Keep the hub of a folder: accounts, quotas, garbage, mirrors, backups."""
+
+
+for _command in (gc_command,):
+    hub_command.add_command(_command)

@@ -1,0 +1,60 @@
+"""`hub gc`: what is stored and no longer needed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from ggez_hub.cli.hub.options import bytes_text, store_option
+from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.parameters import Number
+from ggez_hub.errors import GgezError, UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.embedded import HubStore
+
+
+@click.command("gc")
+@click.option(
+    "--grace",
+    default=24.0,
+    show_default=True,
+    metavar="HOURS",
+    type=Number(min=0),
+    help="What came or was counted on so lately stays: its commit may be on its way.",
+)
+@click.option("--dry-run", is_flag=True, help="Measure what would go; remove nothing.")
+@store_option
+@output_options
+def gc_command(store: HubStore, grace: float, dry_run: bool, out: Output) -> None:
+    """Remove what no branch, tag or pull request needs: large files, chunks, git objects.
+
+    It may run while the hub serves and takes uploads, and be killed and run again. What a squash, a
+    deleted branch or a deleted repository left can be reached by commit id until then.
+    """
+    from ggez_hub.embedded.garbage import collect
+    from ggez_hub.embedded.sessions import SessionFiles
+
+    if grace < 1 and not dry_run and SessionFiles(store.root).is_serving():
+        raise UsageProblem(
+            "a server runs on the folder: uploads may be under way",
+            "Give --grace 1 or more, or stop the server.",
+        )
+    freed = collect(store, grace * 3600, dry_run=dry_run)
+    out.document({**asdict(freed), "total_bytes": freed.total_bytes, "dry_run": dry_run})
+    rows = (
+        (f"{freed.large_files} large files", freed.large_bytes),
+        (f"{freed.xorbs} xorbs", freed.xorb_bytes),
+        ("git objects", freed.git_bytes),
+        ("leftovers of killed processes", freed.leftover_bytes),
+    )
+    for name, nbytes in rows:
+        out.line(f"{name}: {bytes_text(nbytes)}")
+    out.line(f"{'would free' if dry_run else 'freed'} {bytes_text(freed.total_bytes)}")
+    if freed.damaged:
+        raise GgezError(
+            f"objects are missing in {', '.join(freed.damaged)}, of which nothing was removed",
+            "Run `git fsck` in their folders, and restore them from a backup.",
+        )
