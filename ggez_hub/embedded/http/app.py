@@ -37,6 +37,8 @@ from ggez_hub.embedded.http import (
 )
 from ggez_hub.embedded.http.body import Limits
 from ggez_hub.embedded.http.network import Network
+from ggez_hub.embedded.http.pages import routes as pages
+from ggez_hub.embedded.http.pages.page import wants_page
 from ggez_hub.embedded.http.parameters import MatchRawPath
 from ggez_hub.embedded.store import HubStore
 
@@ -134,7 +136,9 @@ class LogRequests:
 
 
 def index(request: Request) -> Response:
-    """GET /: what this address is."""
+    """GET /: what this address is, and for a browser the repos."""
+    if wants_page(request):
+        return pages.home(request)
     return JSONResponse({"name": "ggez-hub", "about": "a Hugging Face Hub from a local folder"})
 
 
@@ -165,6 +169,7 @@ def create_app(
             *xet_upload_routes.routes,
             *xet_download_routes.routes,
             *git_routes.routes,
+            *pages.routes,
             *(
                 Route(f"/api/{{name:hub_not_offered}}{rest}", not_offered, methods=_METHODS)
                 for rest in ("", "/{rest:hub_rest}")
