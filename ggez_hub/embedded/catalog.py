@@ -86,6 +86,11 @@ class Catalog:
         """Record how much git holds of a repo."""
         self._database.write("UPDATE repos SET git_bytes = ? WHERE key = ?", nbytes, repo.key)
 
+    def of(self, namespace: str) -> list[RepoRecord]:
+        """The repos of a namespace."""
+        rows = self._database.rows("SELECT * FROM repos WHERE namespace = ?", namespace)
+        return [from_row(RepoRecord, row) for row in rows]
+
     def by_key(self, key: int) -> RepoRecord | None:
         """The repo of that key, or None."""
         return self._repo("key = ?", key)
@@ -193,6 +198,11 @@ class Catalog:
         if any(self._database.row(stale, repo.key, oid, before) for oid in held):
             return self.share(repo, repo, held)
         return held
+
+    def sizes(self, repo: RepoRecord) -> set[int]:
+        """The sizes of a repo's LFS objects."""
+        rows = self._database.rows("SELECT DISTINCT size FROM objects WHERE repo = ?", repo.key)
+        return {row["size"] for row in rows}
 
     def used_storage(self, repo: RepoRecord) -> int:
         """The bytes of a repo's LFS objects."""

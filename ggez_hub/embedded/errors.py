@@ -133,6 +133,12 @@ class TooLargeError(HubError):
     status = 413
 
 
+class QuotaExceededError(HubError):
+    """A user or an organisation holds as much as they may."""
+
+    status = 507
+
+
 class InvalidPathError(HubError):
     """A path that no commit may contain."""
 

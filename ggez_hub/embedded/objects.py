@@ -118,6 +118,11 @@ class Objects:
         data = self.raw(oid)
         return data if len(data) <= most else None
 
+    @property
+    def pending(self) -> int:
+        """The bytes that were written and not flushed."""
+        return self._loose_bytes + (self._pack.size if self._pack else 0)
+
     def last_pruning(self) -> int:
         """Changes whenever objects are about to be removed."""
         try:
@@ -245,6 +250,11 @@ class NewPack:
         self._entries[item.id.decode()] = _Entry(
             offset, zlib.crc32(header + data), offset + len(header), len(data), item.type_num
         )
+
+    @property
+    def size(self) -> int:
+        """The bytes so far."""
+        return self._file.seek(0, os.SEEK_END)
 
     def get(self, oid: str) -> ShaFile | None:
         """An object that was added, or None."""

@@ -33,6 +33,8 @@ from ggez_hub.embedded.lfs import LfsObjects, Signer
 from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.names import split_repo_id
+from ggez_hub.embedded.pruning import stored_bytes
+from ggez_hub.embedded.quotas import Quotas
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders
 from ggez_hub.embedded.xet.catalog import XetCatalog
 from ggez_hub.embedded.xet.storage import XetObjects
@@ -51,6 +53,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         self.discussions = Discussions(self.database)
         self.grants = Grants(self.database)
         self.index = ListingIndex(self.database)
+        self.quotas = Quotas(self.database, lambda repo: stored_bytes(self.folder(repo)))
         self.folders = RepoFolders(root)
         self.lfs = LfsObjects(root / "lfs")
         self.xet = XetObjects(root / "xet", XetCatalog(self.database), self.lfs)

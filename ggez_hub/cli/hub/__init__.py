@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ggez_hub.cli.group import Group
+from ggez_hub.cli.hub.accounts import org_command, token_command, user_command
 from ggez_hub.cli.hub.storage import gc_command
 
 
@@ -13,5 +14,5 @@ def hub_command() -> None:
     """Keep the hub of a folder: accounts, quotas, garbage, mirrors, backups."""
 
 
-for _command in (gc_command,):
+for _command in (user_command, org_command, token_command, gc_command):
     hub_command.add_command(_command)

@@ -141,6 +141,7 @@ def preupload(request: Request, granted: access.Granted, data: _Announcement) ->
         if not rules and snapshot is not None:
             rules = snapshot.text(".gitignore") or b""
         answer = []
+        _check_quota(granted, data.files)
         for file in data.files:
             lfs = attributes.wants_lfs(file.path, file.size, decoded(file.sample))
             entry = snapshot.find(file.path) if snapshot else None
@@ -154,6 +155,19 @@ def preupload(request: Request, granted: access.Granted, data: _Announcement) ->
                 }
             )
     return JSONResponse({"files": answer})
+
+
+def _check_quota(granted: access.Granted, files: Iterable[_AnnouncedFile]) -> None:
+    """Refuse here what is clearly too much: clients that speak Xet do not show why it is refused later.
+
+    What has the size of something that the repo holds may be the same, and is judged when it comes.
+    """
+    store, repo, _ = granted
+    if store.quotas.get(repo.namespace) is not None:
+        held = store.catalog.sizes(repo)
+        store.quotas.check(
+            repo.namespace, sum(file.size for file in files if file.size not in held)
+        )
 
 
 class _Header(Body):
@@ -242,6 +256,9 @@ def _commit(incoming: _Incoming, header: _Header, changes: list[Change]) -> Resp
     home = f"{request.base_url}{repo.url_path}"
     answer: dict[str, Any] = {"success": True, "hookOutput": ""}
     _branch_head(git, request)
+    if any(not isinstance(change, Remove) for change in changes):
+        # Who deletes may do so whatever they hold.
+        store.quotas.check(repo.namespace, git.objects.pending)
     made: dict[str, Any] = {
         "message": header.message,
         "signature": granted.signature,
@@ -261,6 +278,7 @@ def _commit(incoming: _Incoming, header: _Header, changes: list[Change]) -> Resp
         oid = git.commit(_branch(request), _checked(incoming, changes), **made)
         if (existing := _existing_pull(request)) is not None:
             store.discussions.add(existing, principal.name, new_commit(header.summary, oid))
+    store.quotas.grew(repo, git.objects.written)
     return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{home}/commit/{oid}"})
 
 

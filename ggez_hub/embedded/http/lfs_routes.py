@@ -61,6 +61,9 @@ def batch(request: Request, repo: RepoRecord, data: _Batch) -> Response:
     # Who uploads counts on what is there from now on.
     held_of = catalog.use if data.operation == "upload" else catalog.linked
     held = held_of(repo, [item.oid for item in data.objects])
+    new = {item.oid: item.size for item in data.objects if item.oid not in held}
+    if data.operation == "upload" and new:
+        access.store(request).quotas.check(repo.namespace, sum(new.values()))
     by_xet = data.operation == "upload" and "xet" in data.transfers
     answer = []
     for item in data.objects:
@@ -130,6 +133,8 @@ def duplicate(request: Request, granted: access.Granted, data: _Duplicates) -> R
     store, repo, principal = granted
     other = access.find(request, data.target.type, data.target.name)
     require_write(principal, other.namespace)
+    held = store.catalog.linked(repo, (file.sha256 for file in data.files))
+    store.quotas.check(other.namespace, sum(held.values()))
     held = store.catalog.share(repo, other, (file.sha256 for file in data.files))
     missing = [file.sha256 for file in data.files if file.sha256 not in held]
     failed = [{"sha256": oid, "error": f"{repo.id} holds no such file"} for oid in missing]
@@ -152,6 +157,8 @@ async def upload(request: Request) -> Response:
     if announced.isdigit() and int(announced) > pointer.size:
         raise TooLargeError(f"the upload is longer than the announced {pointer.size} bytes")
     store = access.store(request)
+    # Again: what was announced in the meantime has come.
+    await run_in_threadpool(store.quotas.check, repo.namespace, pointer.size)
     receiving = store.lfs.receive(partial(store.catalog.link, repo), expected=pointer)
     incoming = await run_in_threadpool(receiving.__enter__)
     try:

@@ -16,7 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ggez_hub.embedded.errors import EntryNotFoundError, HubError, TooLargeError
+from ggez_hub.embedded.errors import (
+    EntryNotFoundError,
+    HubError,
+    QuotaExceededError,
+    TooLargeError,
+)
 from ggez_hub.embedded.http.body import limits, read
 from ggez_hub.embedded.http.commit_routes import target
 from ggez_hub.embedded.http.parameters import API, REVISION
@@ -37,6 +42,7 @@ _PROGRESS: Final = 64 << 20
 def write_token(request: Request) -> Response:
     """GET /api/models/{id}/xet-write-token/{revision}[?create_pr=1]."""
     granted = target(request)
+    granted.store.quotas.check(granted.repo.namespace, 0)
     return connection(request, granted.repo, granted.principal, "write")
 
 
@@ -121,6 +127,13 @@ def _checked(who: Caller, data: bytes, limit: int) -> Shard:
     shard = parse(data)
     if any(file.size > limit for file in shard.files):
         raise TooLargeError(f"A file is larger than {limit} bytes")
+    held = who.store.catalog.linked(who.repo, [file.sha256 for file in shard.files])
+    new = sum(file.size for file in shard.files if file.sha256 not in held)
+    try:
+        who.store.quotas.check(who.repo.namespace, new)
+    except QuotaExceededError as error:
+        # The client tries again for minutes where a server fails.
+        raise QuotaExceededError(error.message, 403) from None
     who.store.xet.check(who.repo, shard)
     return shard
 
