@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from ggez_hub.embedded.database import Database, from_row
-from ggez_hub.embedded.errors import AlreadyExistsError, RepoNotFoundError
+from ggez_hub.embedded.errors import AlreadyExistsError, PurgedError, RepoNotFoundError
 from ggez_hub.embedded.lfs import Pointer
 from ggez_hub.embedded.names import URL_PREFIXES, RepoType
 
@@ -144,8 +144,15 @@ class Catalog:
             connection.execute("DELETE FROM repos WHERE key = ?", (repo.key,))
         return [row["oid"] for row in orphans]
 
+    def refuse_purged(self, digests: Iterable[str]) -> None:
+        """Raise PurgedError if one of the digests is of content that was removed for good."""
+        query = "SELECT 1 FROM purged WHERE digest = ?"
+        if any(self._database.row(query, digest) for digest in digests):
+            raise PurgedError
+
     def link(self, repo: RepoRecord, pointer: Pointer) -> None:
-        """Record that a repo holds an LFS object."""
+        """Record that a repo holds an LFS object; raises PurgedError."""
+        self.refuse_purged([pointer.oid])
         self._database.write(
             "INSERT INTO objects (repo, oid, size, used) VALUES (?, ?, ?, strftime('%s', 'now')) "
             "ON CONFLICT DO UPDATE SET used = excluded.used",

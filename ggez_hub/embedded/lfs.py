@@ -128,12 +128,18 @@ class LfsObjects:
             sync(temporary)
             target = self.path(pointer.oid)
             with self.lock():
-                if not target.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    temporary.chmod(0o644)
-                    temporary.replace(target)
-                    sync(target.parent)
-                register(pointer)
+                if target.exists():
+                    register(pointer)
+                    return
+                target.parent.mkdir(parents=True, exist_ok=True)
+                temporary.chmod(0o644)
+                temporary.replace(target)
+                sync(target.parent)
+                try:
+                    register(pointer)
+                except BaseException:
+                    target.unlink()
+                    raise
         finally:
             temporary.unlink(missing_ok=True)
 

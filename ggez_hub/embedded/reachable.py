@@ -23,6 +23,7 @@ class Reachable:
         self._objects = objects
         self.ids: set[str] = set()
         self.blobs: set[str] = set()
+        self.commits: set[str] = set()
         self.pointers: set[str] = set()
 
     def add(self, tips: Iterable[str]) -> None:
@@ -35,6 +36,8 @@ class Reachable:
             if kind == Blob.type_num:
                 self._add_blob(oid)
             else:
+                if kind == Commit.type_num:
+                    self.commits.add(oid)
                 waiting += self._below(kind, self._objects.raw(oid))
             # At the end: what was begun and failed is not taken for complete.
             self.ids.add(oid)

@@ -54,11 +54,15 @@ class Refs:
                 found.append(NamedRef(name, prefix + name, commit))
         return found
 
-    def tips(self) -> list[str]:
-        """What the refs point to at this moment: commits, and annotated tags."""
+    def values(self) -> dict[str, str]:
+        """What each ref points to at this moment, by its full name: commits, and annotated tags."""
         # Anew: packed refs are remembered.
-        found = DiskRefsContainer(self._path).as_dict()
-        return sorted({oid.decode() for oid in found.values()})
+        found = DiskRefsContainer(self._path).as_dict(Ref(b"refs"))
+        return {f"refs/{name.decode()}": oid.decode() for name, oid in found.items()}
+
+    def tips(self) -> list[str]:
+        """What the refs point to at this moment."""
+        return sorted(set(self.values().values()))
 
     def head(self, branch: str) -> str | None:
         """The commit at the end of a branch or pull request, None where there is none."""

@@ -7,7 +7,7 @@ import click
 from ggez_hub.cli.group import Group
 from ggez_hub.cli.hub.accounts import org_command, token_command, user_command
 from ggez_hub.cli.hub.mirror import mirror_command
-from ggez_hub.cli.hub.storage import gc_command
+from ggez_hub.cli.hub.storage import gc_command, purge_command
 
 
 @click.group("hub", cls=Group)
@@ -15,5 +15,12 @@ def hub_command() -> None:
     """Keep the hub of a folder: accounts, quotas, garbage, mirrors, backups."""
 
 
-for _command in (user_command, org_command, token_command, gc_command, mirror_command):
+for _command in (
+    user_command,
+    org_command,
+    token_command,
+    gc_command,
+    purge_command,
+    mirror_command,
+):
     hub_command.add_command(_command)

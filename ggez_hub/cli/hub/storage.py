@@ -1,4 +1,4 @@
-"""`hub gc`: what is stored and no longer needed."""
+"""`hub gc`, `hub purge`: what is stored and no longer needed, or must go."""
 
 from __future__ import annotations
 
@@ -58,3 +58,42 @@ def gc_command(store: HubStore, grace: float, dry_run: bool, out: Output) -> Non
             f"objects are missing in {', '.join(freed.damaged)}, of which nothing was removed",
             "Run `git fsck` in their folders, and restore them from a backup.",
         )
+
+
+@click.command("purge")
+@click.argument("repo", metavar="[datasets/|spaces/]ORG/NAME")
+@click.argument("what", metavar="PATH|SHA256")
+@click.option("--yes", is_flag=True, help="Do it; without this it is only told what would go.")
+@store_option
+@output_options
+def purge_command(store: HubStore, repo: str, what: str, yes: bool, out: Output) -> None:
+    """Remove a file's content for good: from all repositories, from storage and history.
+
+    By its path, as it is and as it ever was in the repository, or by its sha256. Addresses of a
+    removed file answer 451, and it is refused when it is sent again. For a large file history stays
+    as it is; commits with a small one get other ids. Backups and what others downloaded stay.
+    """
+    from ggez_hub.embedded.purging import find, purge
+
+    kind, slash, name = repo.partition("/")
+    types = {"datasets": "dataset", "spaces": "space"}
+    if kind in types and "/" in name:
+        record = store.repo(types[kind], name)
+    else:
+        record = store.repo("model", kind + slash + name)
+    content = find(store, record, what)
+    if yes:
+        purge(store, content)
+    repos = [each.url_path for each in content.repos]
+    out.document(
+        {
+            "large_files": sorted(content.large),
+            "small_files": sorted(content.small),
+            "repositories": repos,
+            "done": yes,
+        }
+    )
+    out.line(f"{len(content.large)} large and {len(content.small)} small files")
+    for each in repos:
+        out.line(f"  in {each}" + (": commits get other ids" if content.small else ""))
+    out.line("removed" if yes else "nothing was removed: add --yes")

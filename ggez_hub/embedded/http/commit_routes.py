@@ -314,7 +314,9 @@ def _store_file(incoming: _Incoming, file: _File) -> str:
     if pointer is not None:
         # Served as the object it names, it could open a file of another repo.
         _held(incoming, pointer.oid)
-    return incoming.git.objects.write_blob(data)
+    blob = incoming.git.objects.write_blob(data)
+    incoming.granted.store.catalog.refuse_purged([blob])
+    return blob
 
 
 def _held(incoming: _Incoming, oid: str) -> Pointer:

@@ -216,6 +216,7 @@ def _file(request: Request, *, raw: bool) -> Response:
         snapshot = git.snapshot(request.path_params["revision"])
         request.state.commit = snapshot.commit
         entry = snapshot.file(request.path_params["path"])
+        access.store(request).catalog.refuse_purged([entry.oid, entry.lfs.oid if entry.lfs else ""])
         if raw:
             entry = replace(entry, lfs=None)
         headers = _headers(snapshot.commit, entry)

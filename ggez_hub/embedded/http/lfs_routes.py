@@ -63,6 +63,7 @@ def batch(request: Request, repo: RepoRecord, data: _Batch) -> Response:
     held = held_of(repo, [item.oid for item in data.objects])
     new = {item.oid: item.size for item in data.objects if item.oid not in held}
     if data.operation == "upload" and new:
+        catalog.refuse_purged(new)
         access.store(request).quotas.check(repo.namespace, sum(new.values()))
     by_xet = data.operation == "upload" and "xet" in data.transfers
     answer = []

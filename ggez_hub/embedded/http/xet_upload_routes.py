@@ -127,6 +127,7 @@ def _checked(who: Caller, data: bytes, limit: int) -> Shard:
     shard = parse(data)
     if any(file.size > limit for file in shard.files):
         raise TooLargeError(f"A file is larger than {limit} bytes")
+    who.store.catalog.refuse_purged(file.sha256 for file in shard.files)
     held = who.store.catalog.linked(who.repo, [file.sha256 for file in shard.files])
     new = sum(file.size for file in shard.files if file.sha256 not in held)
     try:

@@ -130,6 +130,7 @@ def blob(request: Request) -> Response:
     with access.store(request).git(repo) as git:
         snapshot = git.snapshot(revision)
         entry = snapshot.file(path)
+        access.store(request).catalog.refuse_purged([entry.oid, entry.lfs.oid if entry.lfs else ""])
         text, without = _text(entry, snapshot.read(entry))
     return render(
         "file",
