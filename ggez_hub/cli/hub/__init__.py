@@ -7,7 +7,7 @@ import click
 from ggez_hub.cli.group import Group
 from ggez_hub.cli.hub.accounts import org_command, token_command, user_command
 from ggez_hub.cli.hub.mirror import mirror_command
-from ggez_hub.cli.hub.storage import gc_command, purge_command
+from ggez_hub.cli.hub.storage import backup_command, gc_command, purge_command
 
 
 @click.group("hub", cls=Group)
@@ -22,5 +22,6 @@ for _command in (
     gc_command,
     purge_command,
     mirror_command,
+    backup_command,
 ):
     hub_command.add_command(_command)

@@ -1,15 +1,16 @@
-"""`hub gc`, `hub purge`: what is stored and no longer needed, or must go."""
+"""`hub gc`, `hub purge`, `hub backup`: what is stored, must go, or must not get lost."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ggez_hub.cli.hub.options import bytes_text, store_option
 from ggez_hub.cli.output import Output, output_options
-from ggez_hub.cli.parameters import Number
+from ggez_hub.cli.parameters import NEW_FOLDER, Number
 from ggez_hub.errors import GgezError, UsageProblem
 
 if TYPE_CHECKING:
@@ -97,3 +98,19 @@ def purge_command(store: HubStore, repo: str, what: str, yes: bool, out: Output)
     for each in repos:
         out.line(f"  in {each}" + (": commits get other ids" if content.small else ""))
     out.line("removed" if yes else "nothing was removed: add --yes")
+
+
+@click.command("backup")
+@click.argument("target", type=NEW_FOLDER)
+@store_option
+@output_options
+def backup_command(store: HubStore, target: Path, out: Output) -> None:
+    """Copy the hub into a new folder, consistent, while it serves and takes uploads.
+
+    To restore it, serve the copy: ggez-hub serve --root TARGET
+    """
+    from ggez_hub.embedded.backup import back_up
+
+    done = back_up(store, target)
+    out.document({**asdict(done), "folder": str(target.absolute())})
+    out.line(f"{done.repos} repositories, {done.files} files, {bytes_text(done.size)} in {target}")

@@ -35,7 +35,11 @@ from ggez_hub.embedded.http import (
     xet_download_routes,
     xet_upload_routes,
 )
+from ggez_hub.embedded.http import (
+    metrics as metrics_routes,
+)
 from ggez_hub.embedded.http.body import Limits
+from ggez_hub.embedded.http.metrics import MeasureRequests, Metrics
 from ggez_hub.embedded.http.network import Network
 from ggez_hub.embedded.http.pages import routes as pages
 from ggez_hub.embedded.http.pages.page import wants_page
@@ -157,6 +161,7 @@ def create_app(
     store: HubStore, limits: Limits | None = None, network: Network | None = None
 ) -> Starlette:
     """The hub as an ASGI application over a store, which the caller closes."""
+    metrics = Metrics(store)
     app = Starlette(
         routes=[
             Route("/", index, methods=["GET"]),
@@ -169,6 +174,7 @@ def create_app(
             *xet_upload_routes.routes,
             *xet_download_routes.routes,
             *git_routes.routes,
+            *metrics_routes.routes,
             *pages.routes,
             *(
                 Route(f"/api/{{name:hub_not_offered}}{rest}", not_offered, methods=_METHODS)
@@ -180,6 +186,7 @@ def create_app(
             Route("/{name:hub_segment}/resolve/{rest:hub_rest}", unnamespaced),
         ],
         middleware=[
+            Middleware(MeasureRequests, metrics=metrics),
             Middleware(LogRequests),
             *(network or Network()).middleware,
             Middleware(MatchRawPath),
@@ -187,6 +194,8 @@ def create_app(
         exception_handlers=HANDLERS,
     )
     app.state.store = store
+    app.state.metrics = metrics
+    app.state.behind_proxy = network is not None and network.is_behind_proxy
     app.state.limits = limits or Limits()
     # Histories are walked one at a time, so that they leave the threads of the others free.
     app.state.expanding = CapacityLimiter(1)
