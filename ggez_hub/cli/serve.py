@@ -42,6 +42,13 @@ from ggez_hub.errors import GgezError, UsageProblem
     metavar="URL",
     help="Web pages that may call the hub from a browser, as transformers.js does; * for all.",
 )
+@click.option(
+    "--webhook-host",
+    "webhook_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="A host to which webhooks may be sent (`hub webhook add`); to others none are.",
+)
 @output_options
 def serve_command(
     root: Path,
@@ -51,6 +58,7 @@ def serve_command(
     public_url: str | None,
     proxies: tuple[str, ...],
     origins: tuple[str, ...],
+    webhook_hosts: tuple[str, ...],
     out: Output,
 ) -> None:
     """Serve a folder as a small Hugging Face hub.
@@ -73,7 +81,15 @@ def serve_command(
 
     try:
         network = Network(public_url, proxies, origins)
-        serve(root, host, port, accounts, network=network, announce=announce)
+        serve(
+            root,
+            host,
+            port,
+            accounts,
+            network=network,
+            announce=announce,
+            webhook_hosts=webhook_hosts,
+        )
     except HubError as error:
         if error.status < 500:
             raise UsageProblem(error.message) from error

@@ -81,12 +81,19 @@ class RepoFolders:
 class GitRepository(AbstractContextManager["GitRepository"]):
     """A bare repository in the folder `path`; to be used in a `with` block.
 
-    `before_move` is called before the default branch moves, under the lock.
+    `before_move` is called before the default branch moves, under the lock; `moved` with the name of a
+    ref that did, its old and its new id (None where it is absent).
     """
 
-    def __init__(self, path: Path, before_move: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        before_move: Callable[[], None] | None = None,
+        moved: Callable[[str, str | None, str | None], None] = lambda ref, old, new: None,
+    ) -> None:
         self._path = path
         self._before_move = before_move
+        self._moved = moved
         self.objects = Objects(path)
         self.refs = Refs(path, self.objects)
 
@@ -162,6 +169,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
         if self._before_move is not None and ref == branch_ref(DEFAULT_BRANCH):
             self._before_move()
         self.refs.swap(ref, old, new)
+        self._moved(ref.decode(), old, new)
 
     def create_branch(self, name: str, start: str | None, *, overwrite: bool = False) -> None:
         """Start a branch at a revision (None: the head of main).
@@ -246,6 +254,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
                 raise AlreadyExistsError(f"Reference {name} already exists")
             try:
                 self.refs.swap(ref, None, target)
+                self._moved(name, None, target)
             except StaleParentError:
                 raise InvalidRequestError(f"{name} cannot exist beside the other names") from None
 
@@ -265,4 +274,6 @@ class GitRepository(AbstractContextManager["GitRepository"]):
         with self.lock():
             if not self.refs.exists(ref):
                 raise RevisionNotFoundError.of(ref.decode())
+            old = self.refs.values().get(ref.decode())
             self.refs.delete(ref)
+            self._moved(ref.decode(), old, None)

@@ -36,6 +36,7 @@ from ggez_hub.embedded.names import split_repo_id
 from ggez_hub.embedded.pruning import stored_bytes
 from ggez_hub.embedded.quotas import Quotas
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders
+from ggez_hub.embedded.webhooks import Webhooks
 from ggez_hub.embedded.xet.catalog import XetCatalog
 from ggez_hub.embedded.xet.storage import XetObjects
 
@@ -53,6 +54,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         self.discussions = Discussions(self.database)
         self.grants = Grants(self.database)
         self.index = ListingIndex(self.database)
+        self.webhooks = Webhooks(self.database)
         self.quotas = Quotas(self.database, lambda repo: stored_bytes(self.folder(repo)))
         self.folders = RepoFolders(root)
         self.lfs = LfsObjects(root / "lfs")
@@ -168,7 +170,9 @@ class HubStore(AbstractContextManager["HubStore"]):
 
     def git(self, repo: RepoRecord) -> GitRepository:
         """The git repository of a repo, to be used in a `with` block."""
-        return GitRepository(self.folder(repo), partial(self.index.forget, repo))
+        return GitRepository(
+            self.folder(repo), partial(self.index.forget, repo), partial(self.webhooks.record, repo)
+        )
 
     def summary(self, repo: RepoRecord, git: GitRepository, revision: str | None) -> Summary | None:
         """The summary of a revision (None or HEAD: that of main); None for a repo without commits.

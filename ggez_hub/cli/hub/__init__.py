@@ -8,6 +8,7 @@ from ggez_hub.cli.group import Group
 from ggez_hub.cli.hub.accounts import org_command, token_command, user_command
 from ggez_hub.cli.hub.mirror import mirror_command
 from ggez_hub.cli.hub.storage import backup_command, gc_command, purge_command
+from ggez_hub.cli.hub.webhooks import webhook_command
 
 
 @click.group("hub", cls=Group)
@@ -23,5 +24,6 @@ for _command in (
     purge_command,
     mirror_command,
     backup_command,
+    webhook_command,
 ):
     hub_command.add_command(_command)
