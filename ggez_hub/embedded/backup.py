@@ -17,6 +17,7 @@ from typing import Final
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.embedded.garbage import collection_lock
+from ggez_hub.embedded.pruning import packing_lock
 from ggez_hub.embedded.store import HubStore
 
 _DATABASE: Final = "hub.sqlite3"
@@ -75,7 +76,8 @@ def _copy_changing(store: HubStore, target: Path) -> None:
                 _copy(folder / name, where / name)
         _copy(folder / "config", where / "config")
         # After the refs: objects are there before what points to them.
-        _copy_new(folder / "objects", where / "objects")
+        with packing_lock(folder):
+            _copy_new(folder / "objects", where / "objects")
         for index in (where / "objects" / "pack").glob("*.idx"):
             # It came while its folder was read, and nothing that was copied needs it.
             if not index.with_suffix(".pack").exists():

@@ -14,6 +14,7 @@ from typing import Final
 from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.objects import ObjectID
 from dulwich.pack import Pack
+from filelock import FileLock
 
 from ggez_hub.atomic_files import sync
 from ggez_hub.embedded.objects import PRUNING, TEMPORARY_PACK, NewPack
@@ -26,6 +27,16 @@ def prune(folder: Path, keep: Collection[str], before: float, *, dry_run: bool =
 
     `folder` is its git folder. A kill leaves objects too many, never too few.
     """
+    with packing_lock(folder):
+        return _prune(folder, keep, before, dry_run=dry_run)
+
+
+def packing_lock(folder: Path) -> FileLock:
+    """Held while objects go from one file to another, and by whoever must find all of them."""
+    return FileLock(folder / "packing.lock")
+
+
+def _prune(folder: Path, keep: Collection[str], before: float, *, dry_run: bool) -> int:
     objects = folder / "objects"
     loose = [
         path

@@ -22,6 +22,7 @@ from ggez_hub.embedded.errors import (
     RevisionNotFoundError,
     StaleParentError,
 )
+from ggez_hub.embedded.history import first_parents
 from ggez_hub.embedded.lfs import ATTRIBUTES_FILE, DEFAULT_ATTRIBUTES, Attributes
 from ggez_hub.embedded.names import branch_ref, tag_ref, target_ref
 from ggez_hub.embedded.objects import TEMPORARY_PACK, Objects
@@ -186,7 +187,8 @@ class GitRepository(AbstractContextManager["GitRepository"]):
                     self._require_complete(target)
                     self.move(ref, old, target)
                 return
-        self._create(ref, self.refs.resolve(start or DEFAULT_BRANCH))
+        target = self.refs.resolve(start or DEFAULT_BRANCH)
+        self._create(ref, target, target)
 
     def empty_commit(self, signature: Signature) -> str:
         """Store a commit without files and ancestors; no ref moves. Its id."""
@@ -210,7 +212,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
 
         Raises AlreadyExistsError, RevisionNotFoundError.
         """
-        target = self.refs.resolve(revision)
+        target = commit = self.refs.resolve(revision)
         ref = tag_ref(name)
         if annotation is not None:
             signature, message = annotation
@@ -222,7 +224,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
             tag.tag_timezone = 0
             tag.message = (message.rstrip("\n") + "\n").encode(errors="replace")
             target = self.objects.write(tag)
-        self._create(ref, target)
+        self._create(ref, target, commit)
 
     def delete_tag(self, name: str) -> None:
         """Remove a tag; raises RevisionNotFoundError."""
@@ -246,10 +248,11 @@ class GitRepository(AbstractContextManager["GitRepository"]):
             return Attributes(DEFAULT_ATTRIBUTES)
         return Attributes(Snapshot(self.objects, head).text(ATTRIBUTES_FILE) or b"")
 
-    def _create(self, ref: Ref, target: str) -> None:
+    def _create(self, ref: Ref, target: str, commit: str) -> None:
+        """Make a ref to a commit, or to a tag of it."""
         name = ref.decode()
         with self.lock():
-            self._require_complete(target)
+            self._require_complete(commit)
             if self.refs.exists(ref):
                 raise AlreadyExistsError(f"Reference {name} already exists")
             try:
@@ -260,8 +263,9 @@ class GitRepository(AbstractContextManager["GitRepository"]):
 
     def _require_complete(self, target: str) -> None:
         """Raise RevisionNotFoundError if a commit that no ref leads to has been pruned, also in part."""
-        self.objects.flush()
-        if target not in self.refs.tips():
+        head = self.refs.head(DEFAULT_BRANCH)
+        main = first_parents(self.objects, head) if head else ()
+        if target not in self.refs.tips() and not any(link.commit == target for link in main):
             objects = Objects(self._path)
             try:
                 Reachable(objects).add([target])
