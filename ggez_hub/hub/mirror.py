@@ -1,4 +1,4 @@
-"""A repository of one hub, at a commit, in another hub: for places without a way to the first."""
+"""The files of a repository of one hub, at a commit, in another hub that is reached by its address."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def mirror(
     ensure_repo(target, repo, private=private, repo_type=repo_type)
     head = head_of(target, repo, repo_type)
     wanted = [
-        file for file in _allowed(at.files, allow) if file.path != RULES or head.file(RULES) is None
+        file for file in allowed(at.files, allow) if file.path != RULES or head.file(RULES) is None
     ]
     if not wanted:
         raise GgezError(
@@ -62,7 +62,7 @@ def mirror(
             else f"{repo}@{at.revision[:12]} has no files"
         )
     paths = {file.path for file in at.files}
-    gone = [f.path for f in _allowed(head.files, allow) if f.path not in paths | {RULES}]
+    gone = [f.path for f in allowed(head.files, allow) if f.path not in paths | {RULES}]
     new = [file for file in wanted if not _is_there(head, file)]
     # What is in the user's cache already stays there.
     brought = [
@@ -95,7 +95,8 @@ def mirror(
     )
 
 
-def _allowed(files: Sequence[HubFile], patterns: Sequence[str]) -> list[HubFile]:
+def allowed(files: Sequence[HubFile], patterns: Sequence[str]) -> list[HubFile]:
+    """The files whose paths match one of the patterns; all without patterns."""
     from huggingface_hub.utils import filter_repo_objects
 
     chosen = filter_repo_objects(files, allow_patterns=list(patterns) or None, key=lambda f: f.path)
@@ -130,7 +131,6 @@ def _compare(held: RepoAtCommit, wanted: Sequence[HubFile], local: dict[str, Pat
 
 def _tag(target: Hub, repo: str, repo_type: str, name: str, commit: str) -> None:
     """Let the source's commit lead to the mirror's."""
-
     refs = with_retries(lambda: target.api.list_repo_refs(repo, repo_type=repo_type))
     there = {tag.name: tag.target_commit for tag in refs.tags}
     if there.get(name) == commit:

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import RepositoryNotFoundError
 from safetensors.numpy import save_file
 
 from ggez_hub.cli.main import cli
+from ggez_hub.embedded.garbage import collect
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
 from ggez_hub.hub.mirror import mirror
+from ggez_hub.hub.mirror_history import mirror_history
 
 from .. import faults
 from .conftest import running
@@ -113,14 +116,62 @@ def test_a_data_set_of_parquet_by_patterns_on_the_command_line(hub, api, new_id,
     found = CliRunner().invoke(cli, command)
     assert found.exit_code == 0, found.output
     document = json.loads(found.stdout)
-    assert document["source_revision"] == info.oid
-    assert document["files"] == 3
+    assert document["source_revision"] == document["revision"] == info.oid
+    assert document["files"] == 2
     with HubStore.open(root) as store, running(store) as endpoint:
         assert store.repo("dataset", repo).private
+        store.owner_token()
         hidden = Hub(endpoint, store.new_token("local", "read"))
+        assert store.head("dataset", repo) == info.oid
         got = fetched(hidden, repo, tmp_path / "got", repo_type="dataset")
-        wanted = {path: data for path, data in contents(folder).items() if path != "raw.txt"}
-        assert got == wanted
+        assert got == contents(folder)
+
+
+def test_history_comes_with_its_ids(hub, api, model, tmp_path, cache):
+    source = Hub(hub.endpoint, temporary=True)
+    first = api.repo_info(model).sha
+    api.upload_file(path_or_fileobj=b"{'a': 1}", path_in_repo="config.json", repo_id=model)
+    root = tmp_path / "air-gapped"
+    with HubStore.open(root) as store, running(store) as endpoint:
+        target = Hub(endpoint, temporary=True)
+        done = mirror_history(source, store, model, first)
+        assert len(done.sent) == 3
+        assert fetched(target, model, tmp_path / "a") == fetched(
+            source, model, tmp_path / "b", revision=first
+        )
+        # A card that pins the commit is served by the mirror, too.
+        assert target.at_commit(model, first) == source.at_commit(model, first)
+        assert not any(path.suffix == ".safetensors" for path in cache.rglob("*") if path.is_file())
+        again = mirror_history(source, store, model, "main")
+        assert again.sent == ()
+        assert store.head("model", model) == again.revision == api.repo_info(model).sha
+        assert collect(store, -1).total_bytes < 1000
+        assert fetched(target, model, tmp_path / "c") == fetched(source, model, tmp_path / "d")
+
+
+def test_history_of_a_private_repo_needs_the_token(hub, secret_repo, tmp_path):
+    with HubStore.open(tmp_path / "x") as store:
+        private = Hub(hub.endpoint, hub.tokens["reader"], temporary=True)
+        mirror_history(private, store, secret_repo, "main", private=True)
+        assert store.repo("model", secret_repo).private
+        other = tmp_path / "y"
+        with HubStore.open(other) as empty, pytest.raises(RepositoryNotFoundError):
+            mirror_history(Hub(hub.endpoint, temporary=True), empty, secret_repo, "main")
+
+
+def test_a_large_file_that_was_changed_on_the_way_is_refused(hub, model, tmp_path):
+    def changed(data):
+        return data.replace(b"\0" * 3000, b"\1" * 3000)
+
+    with HubStore.open(tmp_path / "x") as store:
+        with faults.wire(hub.endpoint, changed) as line, pytest.raises(GgezError):
+            mirror_history(
+                Hub(line.endpoint, temporary=True), store, model, "main", allow=["onnx/*"]
+            )
+        assert store.head("model", model) is None
+        # And it goes on where it was: the history is there.
+        mirror_history(Hub(hub.endpoint, temporary=True), store, model, "main")
+        assert store.head("model", model) == HfApi(hub.endpoint).repo_info(model).sha
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ from ggez_hub.cli.hub.options import bytes_text
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER
 from ggez_hub.errors import UsageProblem
-from ggez_hub.hub import Hub
 
 
 @click.command("mirror")
@@ -58,11 +57,13 @@ def mirror_command(
 ) -> None:
     """Copy a repository at a commit into an embedded hub, for a place without a network.
 
-    Every file is compared with the digest that the source lists. Run it again after it was
-    interrupted, or when the source has changed: what is there is neither fetched nor sent again.
+    With --root its history comes, too, by git: every commit keeps its id. With --hub the files come as
+    one new commit. Every file is compared with the digest that the source lists. Run it again after
+    it was interrupted, or when the source has changed: what is there does not come again.
     """
-    from ggez_hub.embedded import session, session_token
+    from ggez_hub.embedded import HubStore
     from ggez_hub.hub.mirror import mirror
+    from ggez_hub.hub.mirror_history import mirror_history
     from ggez_hub.hub_connection import connect
 
     if (root is None) == (address is None):
@@ -73,20 +74,17 @@ def mirror_command(
     with ExitStack() as until_the_end:
         source = until_the_end.enter_context(connect(source_name, quiet=out.quiet))
         if root is not None:
-            endpoint = until_the_end.enter_context(session(root))
-            target = Hub(endpoint, session_token(root), temporary=True)
+            store = until_the_end.enter_context(HubStore.open(root))
+            done = mirror_history(source, store, name, revision or "main", **options)
         else:
             target = until_the_end.enter_context(connect(str(address), quiet=out.quiet))
             if token_file is not None:
                 target = replace(target, token=token_file.read_text(encoding="utf-8").strip())
-        allow = options.pop("allow")
-        done = mirror(source, target, name, revision or "main", allow=allow, **options)
+            done = mirror(source, target, name, revision or "main", **options)
     out.document(asdict(done))
     out.line(
-        f"{done.repo}: {done.files} files, {bytes_text(done.size)}, of "
-        f"{done.source} at {done.source_revision[:12]}"
+        f"{done.repo}: {done.files} {'large ' if root else ''}files, {bytes_text(done.size)}, "
+        f"{len(done.sent)} of them new, of {done.source} at {done.source_revision}"
     )
-    out.line(
-        f"{len(done.sent)} new or changed, {len(done.removed)} removed; the mirror's commit is "
-        f"{done.revision[:12]}, tagged {done.source_revision[:12]}..."
-    )
+    if done.revision != done.source_revision:
+        out.line(f"the mirror's commit is {done.revision}; a tag with the source's leads to it")
