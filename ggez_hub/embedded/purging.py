@@ -60,14 +60,18 @@ def find(store: HubStore, repo: RepoRecord, what: str) -> Content:
             pointers = {oid: Pointer.parse(git.objects.blob(oid)) for oid in blobs}
             large = {pointer.oid for pointer in pointers.values() if pointer}
             small = {oid for oid, pointer in pointers.items() if pointer is None}
+    # What a purge that was killed left is finished by the next one.
+    small |= _left(store)
     if not large | small:
         raise EntryNotFoundError(f"no commit of {repo.id} has {what[:200]}")
     repos = [each for each in store.catalog.all() if _has(store, each, large, small)]
+    # This one last: until all are done, the content is found in it.
+    repos.sort(key=lambda each: each.key == repo.key)
     return Content(frozenset(large), frozenset(small), tuple(repos))
 
 
 def purge(store: HubStore, content: Content) -> None:
-    """Remove content for good. After a kill it is to be run again; what was removed is then not there."""
+    """Remove content for good; after a kill it is to be found and purged again."""
     # Where the note stands is nothing to be read.
     note = [NOTE_BLOB] if content.small else []
     with collection_lock(store):
@@ -81,6 +85,16 @@ def purge(store: HubStore, content: Content) -> None:
         if content.small:
             for repo in content.repos:
                 _remove_small(store, repo, content.small)
+
+
+def _left(store: HubStore) -> set[str]:
+    """Small content that was to go, and that git still holds somewhere."""
+    rows = store.database.rows("SELECT digest FROM purged WHERE length(digest) = 40")
+    digests = {row["digest"] for row in rows} - {NOTE_BLOB}
+    if not digests:
+        return set()
+    repos = store.catalog.all()
+    return {oid for oid in digests if any(_has(store, each, set(), {oid}) for each in repos)}
 
 
 def _sha256(objects: Objects, oid: str) -> str:

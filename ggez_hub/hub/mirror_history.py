@@ -117,13 +117,19 @@ def _fetch_history(source: Hub, repo: str, repo_type: str, folder: Path, commit:
 
     # A redirect could lead the token elsewhere.
     pool = urllib3.PoolManager(retries=urllib3.Retry(2, redirect=0), timeout=TIMEOUT)
-    user = {"username": "hf", "password": source.token} if source.token else {}
+    user = "hf" if source.token else None
     prefix = "" if repo_type == "model" else f"{repo_type}s/"
     try:
         with Repo(str(folder)) as git:
             if wanted in git.object_store:
                 return
-            client = HttpGitClient(source.endpoint, pool_manager=pool, quiet=True, **user)
+            client = HttpGitClient(
+                source.endpoint,
+                pool_manager=pool,
+                quiet=True,
+                username=user,
+                password=source.token,
+            )
             client.fetch(f"/{prefix}{repo}", git, determine_wants=wants)
             complete = wanted in git.object_store
     except (

@@ -252,8 +252,8 @@ def test_the_command_prints_the_bytes(store):
     assert json.loads(CliRunner().invoke(cli, command).stdout)["large_files"] == 1
 
 
-def killed_at(root, step):
-    """Collect in a process that kills itself at its `step`th change to the disk; whether it was killed."""
+def killed_at(root, step, work):
+    """Work in a process that kills itself at its `step`th change to the disk; whether it was killed."""
     child = os.fork()
     if child == 0:
         with suppress(BaseException):
@@ -272,7 +272,7 @@ def killed_at(root, step):
             for name in ("unlink", "replace"):
                 setattr(Path, name, counting(getattr(Path, name)))
             with HubStore.open(root) as store:
-                collect(store, LATER)
+                work(store)
             os._exit(0)
         os._exit(1)
     _, status = os.waitpid(child, 0)
@@ -291,7 +291,7 @@ def test_a_collection_that_is_killed_anywhere_is_run_again(tmp_path):
             store.commit("model", "acme/a", many, **OPTIONS)
             with store.git(store.repo("model", "acme/a")) as git:
                 git.squash("main", "again", Signature("a", "a@example.org", 3))
-        if not killed_at(root, step):
+        if not killed_at(root, step, lambda store: collect(store, LATER)):
             break
         kills += 1
         with HubStore.open(root) as store:

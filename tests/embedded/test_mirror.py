@@ -216,6 +216,27 @@ def test_a_source_that_sends_other_bytes_is_refused(hub, model, other):
         assert git.snapshot().files() == [".gitattributes"]
 
 
+def test_files_alone_into_a_hub_by_its_address(hub, model, other, tmp_path):
+    store, target = other
+    token = tmp_path / "token"
+    token.write_text(store.new_token("local", "write"))
+    command = [
+        "hub",
+        "mirror",
+        model,
+        "--from",
+        hub.endpoint,
+        "--hub",
+        target.endpoint,
+        "--token-file",
+        str(token),
+    ]
+    found = CliRunner().invoke(cli, command)
+    assert found.exit_code == 0, found.output
+    assert store.head("model", model) in found.stdout
+    assert "a tag with the source's leads to it" in found.stdout
+
+
 def test_wrong_uses_are_told(hub, model, tmp_path):
     def run(*words):
         return CliRunner().invoke(cli, ["hub", "mirror", *words])
