@@ -26,7 +26,7 @@ def bytes_text(count: int) -> str:
     """A number of bytes for people: `1.2 GB`."""
     for unit, size in reversed(_UNITS.items()):
         if count >= size > 1:
-            return f"{count / size:.1f} {unit}B"
+            return f"{count / size:.1f} {unit.replace('K', 'k')}B"
     return f"{count} bytes"
 
 

@@ -46,8 +46,8 @@ def gc_command(store: HubStore, grace: float, dry_run: bool, out: Output) -> Non
     freed = collect(store, grace * 3600, dry_run=dry_run)
     out.document({**asdict(freed), "total_bytes": freed.total_bytes, "dry_run": dry_run})
     rows = (
-        (f"{freed.large_files} large files", freed.large_bytes),
-        (f"{freed.xorbs} xorbs", freed.xorb_bytes),
+        (f"large files ({freed.large_files})", freed.large_bytes),
+        (f"xorbs ({freed.xorbs})", freed.xorb_bytes),
         ("git objects", freed.git_bytes),
         ("leftovers of killed processes", freed.leftover_bytes),
     )
