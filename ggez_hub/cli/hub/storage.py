@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 def gc_command(store: HubStore, grace: float, dry_run: bool, out: Output) -> None:
     """Remove what no branch, tag or pull request needs: large files, chunks, git objects.
 
-    It may run while the hub serves and takes uploads, and be killed and run again. What a squash, a
-    deleted branch or a deleted repository left can be reached by commit id until then.
+    It may run while the hub serves and takes uploads, and be killed and run again. What a squash or a
+    deleted branch left can be reached by commit id until then.
     """
     from ggez_hub.embedded.garbage import collect
     from ggez_hub.embedded.sessions import SessionFiles
