@@ -13,8 +13,17 @@ from ggez_hub.cli.main import cli
 from ggez_hub.embedded import backup
 from ggez_hub.embedded.store import HubStore
 
-from .conftest import running
+from .conftest import Hub, running
 from .test_garbage import intact
+
+
+@pytest.fixture
+def hub(store):
+    """A hub of its own, in which nothing is broken."""
+    store.add_account("alice", orgs=["acme"])
+    tokens = {"alice": store.new_token("alice", "write")}
+    with running(store) as endpoint:
+        yield Hub(store, endpoint, tokens)
 
 
 @pytest.mark.parametrize("by_xet", [False, True])

@@ -30,7 +30,7 @@ def test_requests_bytes_and_repos_are_counted(hub, api, repo):
     assert gained["hub_large_files"] == 1
     assert gained["hub_large_file_bytes"] == 5000
     assert after['hub_repositories{type="model"}'] >= 1
-    assert after['hub_accounts{kind="user"}'] == 2
+    assert after['hub_accounts{kind="user"}'] >= 2
     assert repo not in answer.text
 
 
