@@ -189,8 +189,12 @@ class HubStore(AbstractContextManager["HubStore"]):
     def listing(self, query: RepoQuery, offset: int, limit: int) -> list[ListedRepo]:
         """The repos that a query finds, from the `offset`th on, at most `limit`."""
         for repo in self.index.missing(query.kind):
-            # A repo that is being deleted has no folder any longer.
-            with suppress(FileNotFoundError, NotADirectoryError), self.git(repo) as git:
+            # A repo that is being deleted has no folder any longer; one that is damaged lacks objects, and
+            # keeps nobody from the others.
+            with (
+                suppress(FileNotFoundError, NotADirectoryError, KeyError),
+                self.git(repo) as git,
+            ):
                 self._indexed(repo, git)
         return self.index.search(query, offset, limit)
 

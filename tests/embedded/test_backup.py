@@ -26,6 +26,7 @@ def hub(store):
         yield Hub(store, endpoint, tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_xet", [False, True])
 def test_a_backup_under_writers(hub, new_id, tmp_path, monkeypatch, by_xet):
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not by_xet)
