@@ -64,7 +64,8 @@ def deliver(store: HubStore, address: str, hosts: Collection[str]) -> None:
         int(time.time()),
     )
     for row in rows:
-        problem = _send(row, json.dumps(_document(store, row, address)).encode(), hosts)
+        body = json.dumps(_document(store, row, address)).encode()
+        problem = _send(row, body, hosts)
         if problem is None:
             store.database.write("DELETE FROM deliveries WHERE key = ?", row["key"])
             continue

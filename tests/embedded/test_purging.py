@@ -128,6 +128,7 @@ def test_a_small_file_goes_from_history(hub, api, repo, new_id):
     assert "no commit" in purge(hub, repo, "x/names.txt", code=2)
 
 
+@pytest.mark.slow
 def test_a_purge_that_is_killed_anywhere_is_run_again(tmp_path):
     options = {"author": "a", "email": "a@example.org", "message": "x", "date": 1}
     step = 0

@@ -37,7 +37,7 @@ def receiver():
         server.received, server.statuses = [], []
         server.url = f"http://127.0.0.1:{server.server_port}/hook"
         server.elsewhere = f"http://localhost:{server.server_port}/elsewhere"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield server
         server.shutdown()
 
