@@ -21,7 +21,7 @@ from ggez_hub.embedded.commits import locate
 from ggez_hub.embedded.errors import EntryNotFoundError
 from ggez_hub.embedded.garbage import collection_lock
 from ggez_hub.embedded.lfs import SHA256, Pointer
-from ggez_hub.embedded.objects import Objects
+from ggez_hub.embedded.objects import Objects, encode
 from ggez_hub.embedded.pruning import prune
 from ggez_hub.embedded.reachable import Reachable
 from ggez_hub.embedded.store import HubStore
@@ -152,7 +152,7 @@ def _remove_small(store: HubStore, repo: RepoRecord, blobs: frozenset[str]) -> N
         for ref, oid in git.refs.values().items():
             new = rewriting.rewritten(oid)
             if new != oid:
-                git.move(Ref(ref.encode()), oid, new)
+                git.move(Ref(encode(ref)), oid, new)
         with store.git(repo) as after:
             found = Reachable(after.objects)
             found.add(after.refs.tips())
