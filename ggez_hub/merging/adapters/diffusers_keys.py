@@ -9,12 +9,12 @@ are read; given one module, what they do not know stands out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ggez_hub.families import Family, KeyMap
 from ggez_hub.families.diffusion import DENOISERS, MODEL_INDEX
@@ -26,11 +26,21 @@ if TYPE_CHECKING:
     import torch
 
 MATRICES = {".lora_A.weight": "a", ".lora_B.weight": "b"}
+Ends: TypeAlias = tuple[str, str]
+Shape: TypeAlias = tuple[int, ...]
+Paths: TypeAlias = dict[str, "tuple[range, ...] | None"]
+"""The paths of the pipeline's modules, each with its rows of the file's module; None for all."""
 # How a converter knows a module: by the keys of a LoRA on it.
-ENDS = {
+ENDS: Mapping[str, Ends] = {
     DIFFUSERS: (".down.weight", ".up.weight"),
     KOHYA: (".lora_down.weight", ".lora_up.weight"),
     PEFT: (".lora_A.weight", ".lora_B.weight"),
+}
+# What a name means does not depend on these ends, but some converters know it with others only.
+SPELLINGS: Mapping[str, tuple[Ends, ...]] = {
+    DIFFUSERS: (ENDS[DIFFUSERS],),
+    KOHYA: (ENDS[KOHYA], ENDS[PEFT], (".lora.down.weight", ".lora.up.weight")),
+    PEFT: (ENDS[PEFT], ENDS[KOHYA], (".lora.down.weight", ".lora.up.weight")),
 }
 
 # Prefixes of names whose steps are joined by `_`, and the components that they may be of.
@@ -42,6 +52,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 # What some programs write before a path of the denoiser.
 ORIGINAL = "diffusion_model."
+PREFIXES = (ORIGINAL, "transformer.", "unet.", "base_model.model.")
 
 
 @dataclass(frozen=True)
@@ -64,20 +75,44 @@ class Names:
         self._key_map: KeyMap = family.key_map(base.folder, base)
         self._tensors = [name for name in base if name.endswith(".weight")]
 
-    def places(self, module: str, shape: tuple[int, ...]) -> list[Place]:
-        """Where a module goes whose Delta has the rows and columns of `shape`.
+    def places(self, shapes: Mapping[str, Shape]) -> dict[str, list[Place] | BadAdapter]:
+        """Where each module of a file goes, by the rows and columns of its Delta.
 
-        Several where the pipeline keeps apart what the file fuses, as query, key and value. Raises
-        BadAdapter for a module that neither the pipeline nor diffusers knows.
+        Several places where the pipeline keeps apart what the file fuses, as query, key and value;
+        the reason in place of them for a module that neither the pipeline nor diffusers knows.
         """
-        path = self._literal(module)
-        if path is not None:
-            return [Place(path, self._key_map(path))]
-        # PEFT's keys are paths of the pipeline, but for those of a model's first repository.
-        if self._style == PEFT and not module.startswith(ORIGINAL):
-            return [Place(module, None)]
-        found = self._converter.convert(module, shape)
-        return [Place(path, self._key_map(path), runs) for path, runs in found.items()]
+        found: dict[str, list[Place] | BadAdapter] = {}
+        converted: dict[str, Shape] = {}
+        for module, shape in shapes.items():
+            path = self._literal(module)
+            if path is not None:
+                found[module] = [Place(path, self._key_map(path))]
+                continue
+            converted[module] = shape
+            try:
+                paths = self._converter.convert(module, shape, self._has)
+                found[module] = self._placed(paths)
+            except BadAdapter as problem:
+                # PEFT's keys are paths of the pipeline, but for those of a model's first repository.
+                own = self._style == PEFT and not module.startswith(ORIGINAL)
+                found[module] = [Place(module, None)] if own else problem
+        if any(not _is_placed(found[module]) for module in converted):
+            # Some names say what they mean only among the others of their file.
+            together = self._together(converted)
+            found |= {module: self._placed(paths) for module, paths in together.items()}
+        return found
+
+    def _together(self, shapes: Mapping[str, Shape]) -> dict[str, Paths]:
+        try:
+            return self._converter.convert_all(shapes, self._has)
+        except BadAdapter:
+            return {}
+
+    def _placed(self, paths: Paths) -> list[Place]:
+        return [Place(path, self._key_map(path), runs) for path, runs in paths.items()]
+
+    def _has(self, path: str) -> bool:
+        return self._key_map(path) is not None
 
     def _literal(self, module: str) -> str | None:
         """The path that a name spells out; None if it is not a module of the pipeline."""
@@ -137,61 +172,127 @@ class Converter:
         # How many layers a block has decides which block of diffusers one of kohya's is.
         return cls(style, loader, {"unet_config": SimpleNamespace(**read_json(config))})
 
-    def convert(self, module: str, shape: tuple[int, ...]) -> dict[str, tuple[range, ...] | None]:
-        """The paths of the pipeline's modules, each with its rows of `shape`; raises BadAdapter."""
+    def convert(
+        self, module: str, shape: Shape, has: Callable[[str], bool] = lambda _: True
+    ) -> Paths:
+        """Where one module goes whose Delta has that shape; raises BadAdapter.
+
+        `has` says which paths the pipeline has: of several readings the first one that it has.
+        """
+        own: Paths | None = None
+        for ends, reading in self._readings({module: shape}):
+            if all(has(path) for path in reading[module]):
+                return reading[module]
+            if own is None and ends == ENDS[self.style]:
+                own = reading[module]
+        if own is None:
+            raise self._unknown(module)
+        return own
+
+    def convert_all(
+        self, shapes: Mapping[str, Shape], has: Callable[[str], bool]
+    ) -> dict[str, Paths]:
+        """The same for all modules of a file at once; raises BadAdapter unless all are read."""
+        for _, reading in self._readings(shapes):
+            if all(has(path) for paths in reading.values() for path in paths):
+                return reading
+        raise self._unknown(next(iter(shapes)))
+
+    def _readings(self, shapes: Mapping[str, Shape]) -> Iterator[tuple[Ends, dict[str, Paths]]]:
+        """What diffusers makes of the modules, by the ends of their keys; the file's own first."""
+        flat = {module: _flattened(module) for module in shapes}
+        own = {module: module for module in shapes}
+        spelled = [(own, ends) for ends in SPELLINGS[self.style]]
+        if self.style != DIFFUSERS and flat != own:
+            spelled.append((flat, ENDS[KOHYA]))
+        for names, ends in spelled:
+            # Some converters need an alpha, others drop what has one; rank 1 makes it the scale 1.
+            for alpha in (False, True):
+                found = self._read({names[m]: shape for m, shape in shapes.items()}, ends, alpha)
+                if found is not None:
+                    yield ends, {module: found[names[module]] for module in shapes}
+
+    def _read(
+        self, shapes: Mapping[str, Shape], ends: Ends, alpha: bool
+    ) -> dict[str, Paths] | None:
+        """The paths by module; None unless every row of every module is found once."""
         import torch
 
-        out, *into = shape
-        # A LoRA of rank 1 whose rows are their own numbers: they show where each one goes.
-        down = torch.zeros(()).expand(1, *(into or [1]))
-        up = torch.arange(out, dtype=torch.float64).reshape(out, 1, *(1 for _ in into[1:]))
+        state: dict[str, torch.Tensor] = {}
+        starts: list[int] = [0]
+        for number, (module, (out, *into)) in enumerate(shapes.items()):
+            # A LoRA of rank 1 whose columns are the module's number and whose rows are numbers of
+            # their own: they show where each one goes.
+            ones = [1 for _ in into[1:]]
+            rows = torch.arange(starts[-1], starts[-1] + out, dtype=torch.float64)
+            state[f"{module}{ends[0]}"] = torch.full((1, *(into or [1])), float(number)).double()
+            state[f"{module}{ends[1]}"] = rows.reshape(out, 1, *ones)
+            if alpha:
+                state[f"{module}.alpha"] = torch.tensor(1.0)
+            starts.append(starts[-1] + out)
+        names = list(shapes)
+        downs = [state[f"{module}{ends[0]}"] for module in names]
+        converted = self._to_peft(state)
         found: dict[str, dict[str, torch.Tensor]] = {}
-        for key, tensor in self._to_peft(module, down, up).items():
+        for key, tensor in (converted or {}).items():
             suffix = next((suffix for suffix in MATRICES if key.endswith(suffix)), None)
             if suffix is None:
-                raise self._unknown(module)
+                return None
             found.setdefault(key.removesuffix(suffix), {})[MATRICES[suffix]] = tensor
-        if not found or any(
-            set(parts) != {"a", "b"} or parts["a"].shape != down.shape for parts in found.values()
-        ):
-            raise self._unknown(module)
-        rows = {path: parts["b"].flatten().long().tolist() for path, parts in found.items()}
-        return {
-            path: None if numbers == list(range(out)) else _runs(numbers)
-            for path, numbers in rows.items()
-        }
+        read: dict[str, Paths] = {module: {} for module in names}
+        seen = [0] * starts[-1]
+        for path, parts in found.items():
+            if set(parts) != {"a", "b"} or not parts["a"].numel():
+                return None
+            number = int(parts["a"].flatten()[0])
+            if not (0 <= number < len(names) and parts["a"].equal(downs[number])):
+                return None
+            rows_of = parts["b"].flatten().long().tolist()
+            first, after = starts[number], starts[number + 1]
+            if not all(first <= row < after for row in rows_of):
+                return None
+            for row in rows_of:
+                seen[row] += 1
+            own = [row - first for row in rows_of]
+            everything = own == list(range(after - first))
+            read[names[number]][path] = None if everything else _runs(own)
+        return read if set(seen) <= {1} and all(read.values()) else None
 
-    def _to_peft(
-        self, module: str, down: torch.Tensor, up: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        import torch
+    def _to_peft(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
+        """The matrices by PEFT's keys; None where diffusers cannot read them."""
         from diffusers.utils import state_dict_utils as conversions
 
-        state = {f"{module}{end}": t for end, t in zip(ENDS[self.style], (down, up), strict=True)}
-        # Without an alpha the scale is 1 and the matrices stay as they are. These keys of Flux
-        # need one; the rank is the alpha that means 1.
-        if module.startswith("lora_transformer_"):
-            state[f"{module}.alpha"] = torch.tensor(1.0)
         try:
-            state = self.loader.lora_state_dict(state, return_lora_metadata=True, **self.options)[0]
+            state = self.loader.lora_state_dict(
+                dict(state), return_lora_metadata=True, **self.options
+            )[0]
+            encoder = {k: v for k, v in state.items() if k.startswith("text_encoder")}
+            denoiser = {k: v for k, v in state.items() if k not in encoder}
+            kinds = (conversions.StateDictType.DIFFUSERS_OLD, conversions.StateDictType.DIFFUSERS)
+            for kind in kinds:
+                encoder = conversions.convert_state_dict_to_peft(encoder, original_type=kind)
+            unet = conversions.convert_unet_state_dict_to_peft(denoiser)
         # diffusers raises whatever the first surprise in its string handling happens to be.
-        except Exception as error:
-            raise self._unknown(module) from error
-        encoder = {k: v for k, v in state.items() if k.startswith("text_encoder")}
-        denoiser = {k: v for k, v in state.items() if k not in encoder}
-        for kind in (conversions.StateDictType.DIFFUSERS_OLD, conversions.StateDictType.DIFFUSERS):
-            encoder = conversions.convert_state_dict_to_peft(encoder, original_type=kind)
-        converted: dict[str, torch.Tensor] = {
-            **encoder,
-            **conversions.convert_unet_state_dict_to_peft(denoiser),
-        }
-        return converted
+        except Exception:
+            return None
+        return {**encoder, **unet}
 
     def _unknown(self, module: str) -> BadAdapter:
         return BadAdapter(
             f"diffusers cannot say what {module!r} changes in a {self.loader.__name__}",
             f"Styles that it reads: {PEFT}; {DIFFUSERS}; {KOHYA} for SD 1.5, SDXL and Flux.",
         )
+
+
+def _flattened(module: str) -> str:
+    """The name that kohya makes of a path in a model's first repository."""
+    for prefix in PREFIXES:
+        module = module.removeprefix(prefix)
+    return module if module.startswith("lora_") else f"lora_unet_{module.replace('.', '_')}"
+
+
+def _is_placed(found: Sequence[Place] | BadAdapter) -> bool:
+    return not isinstance(found, BadAdapter) and all(place.target for place in found)
 
 
 def _runs(numbers: Iterable[int]) -> tuple[range, ...]:

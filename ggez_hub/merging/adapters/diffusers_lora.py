@@ -22,6 +22,7 @@ from ggez_hub.merging.adapters.module_delta import (
     Scaled,
     by_target,
 )
+from ggez_hub.merging.delta_rows import matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.quantities import counted
 from ggez_hub.safetensors_header import WeightFile
@@ -105,38 +106,62 @@ class _Builder:
         Raises for the first one that goes nowhere, and says how many others go somewhere.
         """
         found = []
-        problems: list[BadAdapter | WrongBase] = []
+        problems: dict[str, BadAdapter | WrongBase] = {}
+        weights = {
+            module.name: None if module.kind is None else BUILDERS[module.kind](self.file, module)
+            for module in self.lora.modules
+        }
+        shapes = {m.name: self._shape(m, weights[m.name]) for m in self.lora.modules}
+        all_places = self.names.places(shapes)
         for module in self.lora.modules:
-            weight = None if module.kind is None else BUILDERS[module.kind](self.file, module)
-            key = module.parts.get("diff_b")
-            shape = self.file.tensors[key].shape if weight is None and key else ()
-            try:
-                places = self.names.places(module.name, weight.shape if weight else shape)
-            except BadAdapter as problem:
-                problems.append(problem)
+            weight, places = weights[module.name], all_places[module.name]
+            if isinstance(places, BadAdapter):
+                problems[module.name] = places
                 continue
             lacking = next((place.path for place in places if place.target is None), None)
             if lacking is None:
                 found.append((module, weight, places))
             else:
-                problems.append(
-                    WrongBase(
-                        f"{self.file.path}: {module.name!r} changes a module {lacking!r} that "
-                        f"the base in {self.base.folder} does not have"
-                    )
+                problems[module.name] = WrongBase(
+                    f"{self.file.path}: {module.name!r} changes a module {lacking!r} that "
+                    f"the base in {self.base.folder} does not have"
                 )
         if problems:
-            first, count = problems[0], counted(len(self.lora.modules), "module")
-            if found:
-                hint = (
-                    f"The base has {len(found)} of the {count} of this file: it is of another version "
-                    "of the model, or diffusers reads its names in part. A merge takes all or none."
-                )
-            else:
-                hint = "The base has no module of this file: the LoRA was trained on another model."
-                hint = first.hint or hint
-            raise type(first)(first.message, hint)
+            first = next(iter(problems.values()))
+            lost = [shapes[name] for name in problems]
+            raise type(first)(first.message, self._how_much(len(found), lost))
         return found
+
+    def _how_much(self, found: int, lost: Sequence[tuple[int, ...]]) -> str:
+        """How much of the file the base has, and what that means by the sizes of the rest."""
+        count = counted(found + len(lost), "module")
+        sizes = {matrix_shape(info.shape) for info in self.base.values() if len(info.shape) > 1}
+        # A fused module has the rows of several.
+        fit = all(
+            any(columns == into and rows % out == 0 for out, into in sizes)
+            for rows, columns in map(matrix_shape, lost)
+        )
+        if fit:
+            return (
+                f"By their names the base has {found} of the {count} of this file, and it has matrices of the "
+                "sizes of the others: diffusers reads these names in part. Save it again in the names of "
+                "diffusers. A merge takes all or none."
+            )
+        if found:
+            return (
+                f"The base has {found} of the {count} of this file, and no matrices of the sizes of the others: "
+                "it is of another version of the model. A merge takes all or none."
+            )
+        return (
+            "The base has no module of this file, nor matrices of these sizes: the LoRA was trained on "
+            "another model."
+        )
+
+    def _shape(self, module: LoraModule, weight: Part | None) -> tuple[int, ...]:
+        if weight is not None:
+            return weight.shape
+        key = module.parts.get("diff_b")
+        return self.file.tensors[key].shape if key else ()
 
     def _weight(
         self, module: LoraModule, place: Place, target: str, weight: Part, scale: float
