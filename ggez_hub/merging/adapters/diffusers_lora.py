@@ -12,9 +12,10 @@ from ggez_hub.families import Family
 from ggez_hub.families.diffusion import MODEL_INDEX
 from ggez_hub.merging.adapters.diffusers_keys import Names, Place
 from ggez_hub.merging.adapters.dora import Dora
-from ggez_hub.merging.adapters.lora_file import PEFT, LoraModule, lora_path, read_lora
+from ggez_hub.merging.adapters.lora_file import PEFT, UNSCALED, LoraModule, lora_path, read_lora
 from ggez_hub.merging.adapters.lora_scales import Scales
 from ggez_hub.merging.adapters.lycoris import LoCon, LoHa, LoKr
+from ggez_hub.merging.adapters.lycoris_on_base import IA3, GLoRA
 from ggez_hub.merging.adapters.module_delta import (
     LowRank,
     ModuleDelta,
@@ -27,7 +28,7 @@ from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.quantities import counted
 from ggez_hub.safetensors_header import WeightFile
 
-Part: TypeAlias = LowRank | LoCon | LoHa | LoKr | Scaled
+Part: TypeAlias = LowRank | LoCon | LoHa | LoKr | GLoRA | IA3 | Scaled
 
 
 def _lora(file: WeightFile, module: LoraModule) -> Part:
@@ -51,6 +52,8 @@ BUILDERS: Mapping[str, Callable[[WeightFile, LoraModule], Part]] = {
     "LoRA on an embedding": _embedding,
     "LoHa": lambda file, module: LoHa(module.name, file, _only(module, "hada_"), 1.0),
     "LoKr": lambda file, module: LoKr(module.name, file, _only(module, "lokr_"), 1.0),
+    "GLoRA": lambda file, module: GLoRA(module.name, file, _only(module, "a", "b"), 1.0),
+    "IA3": lambda file, module: IA3(module.name, file, _only(module, "ia3", "on_input"), 1.0),
     "difference": lambda file, module: Scaled(module.name, file, module.parts["diff"], 1.0),
 }
 
@@ -95,7 +98,7 @@ class _Builder:
                 assert place.target is not None  # noqa: S101 - of those that are placed
                 scale = 1.0
                 if weight is not None:
-                    if module.kind != "difference":
+                    if module.kind not in UNSCALED:
                         scale = self.scales.scale(module, place.path)
                     yield self._weight(module, place, place.target, weight, scale)
                 yield from self._bias(module, place, place.target, scale)

@@ -145,7 +145,7 @@ def vllm_answer(facts: AdapterFacts) -> Answer:
 def comfyui_answer(facts: AdapterFacts) -> Answer:
     """ComfyUI: the node LoraLoader.
 
-    comfy/lora.py and comfy/weight_adapter/ (lora, loha, lokr; `diff` and `diff_b`): each module's
+    comfy/lora.py and comfy/weight_adapter/ (lora, loha, lokr, glora; `diff` and `diff_b`): each module's
     own `.alpha` is read, metadata is not; of PEFT's names those of transformers (SD3, Flux) are
     known, a UNet's attention modules only by the names of kohya and of diffusers' first scripts.
     """
@@ -154,6 +154,7 @@ def comfyui_answer(facts: AdapterFacts) -> Answer:
         {
             "ComfyUI loads LoRA files of diffusion models": facts.generates != "pictures",
             "ComfyUI reads no adapter_config.json: take --as kohya": facts.form == "peft",
+            "ComfyUI knows no IA3": "IA3" in facts.method,
             f"ComfyUI does not know the name {unet[0] if unet else ''}: take --as kohya": bool(
                 facts.form != "kohya" and unet
             ),
