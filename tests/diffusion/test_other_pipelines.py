@@ -144,19 +144,6 @@ def test_peft_folders(options, others, tmp_path):
     assert assert_exact(before, after, model.double().merge_and_unload().state_dict(), 0.5)
 
 
-def test_adapter_forms(others, tmp_path):
-    """PEFT folders have one for every model, LoRA files for pipelines that are known."""
-    base = others["QwenImagePipeline"]
-    config = peft.LoraConfig(r=4, target_modules=["to_q"])
-    adapter = write_peft(tmp_path / "peft", config, model=loaded(base, "QwenImagePipeline"))
-    facts = write_adapter(base, [Adapter(adapter, 0.5)], tmp_path / "out", FAMILY, "peft")
-    assert {fact.scale for fact in facts.loras} == {1.0}
-    for form in ("diffusers", "kohya"):
-        with pytest.raises(BadAdapter, match="QwenImagePipeline") as problem:
-            write_adapter(base, [Adapter(adapter, 0.5)], tmp_path / form, FAMILY, form)
-        assert "merged form" in problem.value.hint
-
-
 def test_paths_of_another_repository_are_not_taken_for_diffusers_own(bases, tmp_path):
     path = "diffusion_model.transformer_blocks.0.attn.to_q"
     state = {f"{path}.lora_A.weight": torch.ones(4, 32), f"{path}.lora_B.weight": torch.ones(32, 4)}

@@ -147,7 +147,8 @@ def comfyui_answer(facts: AdapterFacts) -> Answer:
 
     comfy/lora.py and comfy/weight_adapter/ (lora, loha, lokr, glora; `diff` and `diff_b`): each module's
     own `.alpha` is read, metadata is not; of PEFT's names those of transformers (SD3, Flux) are
-    known, a UNet's attention modules only by the names of kohya and of diffusers' first scripts.
+    known, a UNet's attention modules only by the names of kohya and of diffusers' first scripts; of
+    other transformers it knows the names of their first repository.
     """
     unet = [m for m in facts.modules() if m.startswith("unet.") and ".to_" in m]
     refusal = _refusal(
@@ -162,6 +163,12 @@ def comfyui_answer(facts: AdapterFacts) -> Answer:
     )
     if refusal is not None:
         return refusal
+    # A UNet has no transformer; of a kohya file the names are kohya's own.
+    foreign = [] if facts.form == "kohya" else facts.modules(_is_of_another_transformer)
+    if foreign:
+        return Answer(
+            "unknown", f"whether ComfyUI knows {foreign[0]} by the name that diffusers gives it"
+        )
     put = f"copy {facts.folder}/{facts.file} to ComfyUI/models/loras and load it with LoraLoader"
     # Of kohya's files each module's scale is read.
     read = facts.form == "kohya"
@@ -225,6 +232,16 @@ def _refusal(reasons: Mapping[str, bool | Sequence[str]]) -> Answer | None:
         if given:
             return Answer("no", reason if isinstance(given, bool) else f"{reason}: {given[0]}")
     return None
+
+
+# The names of diffusers that ComfyUI knows: SD3, Flux, Qwen-Image.
+COMFYUI = re.compile(
+    r"^(?:transformer|text_encoder\w*)\.(?!blocks\.|layers\.|\w+_blocks\.\d+\.attn\d)"
+)
+
+
+def _is_of_another_transformer(lora: LoraFact) -> bool:
+    return COMFYUI.match(lora.module) is None
 
 
 def _is_outside_language_model(lora: LoraFact) -> bool:
