@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ggez_hub.merging.delta_rows import Added, Picked, Product, RowDelta, Whole, matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex, WrongBase
+from ggez_hub.quantities import counted
 from ggez_hub.safetensors_header import WeightFile
 
 if TYPE_CHECKING:
@@ -121,6 +122,15 @@ def require_room(
     """
     info = base[target]
     if info.shape != shape and not (flattened and matrix_shape(info.shape) == matrix_shape(shape)):
+        more = shape[0] - info.shape[0] if len(shape) == 2 and shape[1:] == info.shape[1:] else 0
+        if more > 0:
+            # As many outputs more as a larger vocabulary has, or another module's.
+            raise WrongBase(
+                f"{file.path} gives {shape} for {target!r}, the base in {base.folder} has {info.shape}: "
+                f"{counted(more, 'row')} more, for which there is no value of the base",
+                "If it was trained with a larger vocabulary, resize the base as the training did "
+                "(resize_token_embeddings), save it, and merge into that.",
+            )
         grouped = len(shape) > 2 and shape[0] == info.shape[0] and shape[2:] == info.shape[2:]
         raise WrongBase(
             f"{file.path} gives {shape} for {target!r}, the base in {base.folder} has {info.shape}",

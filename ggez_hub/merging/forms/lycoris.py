@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.merging.adapters.diffusers_keys import ORIGINAL
+from ggez_hub.merging.adapters.diffusers_converter import ORIGINAL
 from ggez_hub.merging.adapters.lora_file import UNSCALED, LoraFile, LoraModule
 from ggez_hub.merging.adapters.lora_scales import Scales
 from ggez_hub.merging.adapters.lycoris import LoKr

@@ -234,14 +234,12 @@ def _refusal(reasons: Mapping[str, bool | Sequence[str]]) -> Answer | None:
     return None
 
 
-# The names of diffusers that ComfyUI knows: SD3, Flux, Qwen-Image.
-COMFYUI = re.compile(
-    r"^(?:transformer|text_encoder\w*)\.(?!blocks\.|layers\.|\w+_blocks\.\d+\.attn\d)"
-)
+# Names of diffusers for other transformers than SD3's, Flux's and Qwen-Image's: Wan, Z-Image, Sana...
+OTHERS = re.compile(r"^transformer\.(?:blocks\.|layers\.|\w+_blocks\.\d+\.attn\d)")
 
 
 def _is_of_another_transformer(lora: LoraFact) -> bool:
-    return COMFYUI.match(lora.module) is None
+    return OTHERS.match(lora.module) is not None
 
 
 def _is_outside_language_model(lora: LoraFact) -> bool:
