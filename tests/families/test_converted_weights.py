@@ -103,6 +103,17 @@ CASES = {
         ),
         ["q_proj"], STACKS, {"experts.0.up_proj.weight": 1, "experts.3.down_proj.weight": 1},
     ),
+    # PEFT makes parameters of these modules, and ranks and alphas of its own for them.
+    "glm4v_moe, by modules": (
+        architecture(
+            "glm4v_moe", "Glm4vMoeForConditionalGeneration",
+            text_config=TEXT | EXPERTS | {"rope_parameters": ROPE},
+            vision_config=VISION | {
+                "depth": 2, "num_heads": 2, "out_hidden_size": 32, "num_hidden_layers": 2,
+            },
+        ),
+        ["q_proj", "gate_proj", "up_proj", "down_proj"], [], {"experts.3.up_proj.weight": 1},
+    ),
     "qwen3_moe": (
         architecture(
             "qwen3_moe", "Qwen3MoeForCausalLM", num_experts=4, num_experts_per_tok=2,

@@ -238,6 +238,16 @@ def test_named_adapters_of_a_folder_are_offered(base, tmp_path):
     merge(base, [Adapter(tmp_path / "both" / "vn", 0.5)], tmp_path / "out", EMBEDDING)
 
 
+def test_a_base_in_float8_is_told_from_a_quantised_one(base, adapter, tmp_path):
+    base = shutil.copytree(base, tmp_path / "float8")
+    path = base / "open_clip_model.safetensors"
+    state = load_file(path)
+    save_file({k: t.to(torch.float8_e4m3fn) for k, t in state.items()}, path)
+    assert "float8 is too coarse" in refusal(base, adapter, tmp_path / "out", WrongBase)
+    save_file({k: t.to(torch.float8_e4m3fn).to(torch.bfloat16) for k, t in state.items()}, path)
+    merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", EMBEDDING)
+
+
 def test_one_of_several_named_adapters(base, tmp_path):
     """As PEFT saves two adapters of one model: the default one, and a folder for the other."""
     model = peft.get_peft_model(open_clip_model(), peft.LoraConfig(target_modules=["c_fc"]))

@@ -138,6 +138,13 @@ def require_room(
             if grouped and shape[1] % max(info.shape[1], 1) == 0
             else "The adapter is for a model of other sizes: another size of this one, or another model.",
         )
+    if info.dtype.startswith("F8"):
+        raise WrongBase(
+            f"{target!r} of the base in {base.folder} is {info.dtype}: a float8 is too coarse to keep what "
+            "an adapter adds",
+            "Merge into the base that it was made from. If its numbers were only cast (no scales stand "
+            "beside them), bfloat16 holds each of them exactly: save a copy in that, and merge into it.",
+        )
     if info.dtype not in FLOATING:
         raise WrongBase(
             f"{target!r} of the base in {base.folder} is {info.dtype}: the base is quantised",

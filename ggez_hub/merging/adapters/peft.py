@@ -51,10 +51,10 @@ from ggez_hub.merging.adapters.peft_methods import open_by_layers
 from ggez_hub.merging.adapters.product_rows import (
     WRAPPED,
     ProductRows,
-    Read,
     joined,
     of_fused_module,
     of_parameters,
+    reader,
 )
 from ggez_hub.merging.adapters.saved_parameters import Saved, saved_parameters, token_rows_of
 from ggez_hub.merging.delta_rows import Added, Product, RowDelta
@@ -107,7 +107,7 @@ class _Formulas:
 
     def _rows(self, parts: dict[str, dict[str, str]]) -> Iterator[ProductRows]:
         """What changes rows of stored tensors; the modules that do are taken out of `parts`."""
-        read = Read()
+        read = reader()
         if not is_off(self.config.get("target_parameters")):
             for wrapper, own in list(of_parameters(self.source, parts, read)):
                 del parts[wrapper]

@@ -9,11 +9,11 @@ ParamWrapper). Of several parameters of one module the last one is the outermost
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ggez_hub.families.family import NotOneToOne
 from ggez_hub.families.stored_rows import Runs
@@ -38,7 +38,8 @@ LORA = frozenset({"lora_A", "lora_B"})
 WRAPPED = ".base_layer"
 
 
-@dataclass(frozen=True)
+# By identity: a file's header is not hashable.
+@dataclass(frozen=True, eq=False)
 class Factors:
     """The matrices of one parameter (rows, columns), or (experts, rows, columns)."""
 
@@ -70,6 +71,14 @@ class Factors:
         a = a.reshape(self.experts, -1, a.shape[1])
         b = b.reshape(len(b), -1, self.experts).permute(2, 0, 1)
         return (a.transpose(1, 2), b.transpose(1, 2)) if self.transposed else (b, a)
+
+
+Read: TypeAlias = "Callable[[Factors], tuple[torch.Tensor, torch.Tensor]]"
+
+
+def reader() -> Read:
+    """What reads factors and keeps those that were read last."""
+    return lru_cache(maxsize=4)(Factors.read)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,30 +134,6 @@ class Stacked:
         for number in range(start, stop):
             matrix = out[number - start].view(-1, self._columns)
             self._matrices[number].write(0, len(matrix), matrix)
-
-
-class Read:
-    """Factors in memory: those that were read last."""
-
-    def __init__(self) -> None:
-        self._read = lru_cache(maxsize=4)(lambda one: one.read())
-
-    def __call__(self, factors: Factors) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._read(_Same(factors))
-
-
-class _Same:
-    """Factors that are known by what they are called: a file's header is not hashable."""
-
-    def __init__(self, factors: Factors) -> None:
-        self.read = factors.read
-        self._name = (factors.key_a, factors.key_b)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other._name == self._name
-
-    def __hash__(self) -> int:
-        return hash(self._name)
 
 
 def of_fused_module(
