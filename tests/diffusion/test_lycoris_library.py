@@ -38,10 +38,7 @@ def made_by_lycoris(form, model, path):
             state |= {f"{flat(name)}.{k}": v.contiguous() for k, v in module.state_dict().items()}
             deltas[name] = module.double().get_diff_weight()[0]
     save_file(
-        {
-            key: t.to(torch.int64 if "on_input" in key else torch.float32)
-            for key, t in state.items()
-        },
+        {key: t.half() if "on_input" in key else t.float() for key, t in state.items()},
         path,
     )
     return deltas

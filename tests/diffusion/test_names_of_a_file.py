@@ -166,11 +166,19 @@ def test_modules_that_mean_something_together(
     [
         ("ZImagePipeline", Z_IMAGE, "diffusion_model.{}".format, PEFT),
         ("ZImagePipeline", Z_IMAGE, "diffusion_model.{}".format, KOHYA),
+        ("ZImagePipeline", Z_IMAGE, flat, KOHYA),
         ("HunyuanVideoPipeline", HUNYUAN, "diffusion_model.{}".format, KOHYA),
         ("WanPipeline", WAN_BLOCKS, "diffusion_model.{}".format, KOHYA),
         ("WanPipeline", WAN_BLOCKS, "base_model.model.{}".format, PEFT),
     ],
-    ids=["Z-Image", "Z-Image, lora_down", "HunyuanVideo, lora_down", "Wan", "Wan, PEFT's prefix"],
+    ids=[
+        "Z-Image",
+        "Z-Image, lora_down",
+        "Z-Image, kohya",
+        "HunyuanVideo, lora_down",
+        "Wan",
+        "Wan, PEFT's prefix",
+    ],
 )
 def test_modules_that_diffusers_knows_by_other_keys(
     pipelines, tmp_path, name, names, spelled, ends

@@ -224,11 +224,12 @@ def _module(file: WeightFile, name: str, parts: dict[str, str]) -> LoraModule:
         shape = file.tensors[parts[part]].shape
         if len(shape) < 2 or 0 in shape:
             raise BadAdapter(f"{file.path}: {parts[part]!r} {shape} is not a matrix")
-    alpha = _alpha(file, parts.pop("alpha")) if "alpha" in parts else None
+    alpha = read_number(file, parts.pop("alpha")) if "alpha" in parts else None
     return LoraModule(name, kind, parts, alpha)
 
 
-def _alpha(file: WeightFile, key: str) -> float:
+def read_number(file: WeightFile, key: str) -> float:
+    """The one finite number that a tensor holds, whatever its dtype; raises BadAdapter."""
     info = file.tensors[key]
     value = float("nan")
     if math.prod(info.shape) == 1 and info.dtype in NUMBERS:

@@ -11,11 +11,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ggez_hub.merging.adapters.lora_file import read_number
 from ggez_hub.merging.adapters.lycoris import FactoredPart, Shape
 from ggez_hub.merging.adapters.module_delta import FilePart, low_rank_shape, require_room
 from ggez_hub.merging.delta_rows import Added, Product, RowDelta, matrix_shape, whole
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
-from ggez_hub.safetensors_header import WeightFile
 
 if TYPE_CHECKING:
     import torch
@@ -64,17 +64,13 @@ class GLoRA(OnBase):
 class IA3(OnBase):
     """`ia3` is one number for each input or each output, as `on_input` says."""
 
-    @staticmethod
-    def of_inputs(file: WeightFile, key: str) -> bool:
-        """Whether the flag at `key` says so; raises BadAdapter if it is not a flag."""
-        data = file.read(key)
-        if file.tensors[key].shape not in {(), (1,)} or set(data) - {0, 1}:
-            raise BadAdapter(f"{file.path}: {key!r} is neither 0 nor 1")
-        return any(data)
-
     @property
     def _of_inputs(self) -> bool:
-        return self.of_inputs(self.file, self.parts["on_input"])
+        # LyCORIS casts it with all others to the dtype of the file.
+        flag = read_number(self.file, self.parts["on_input"])
+        if flag not in {0.0, 1.0}:
+            raise BadAdapter(f"{self.file.path}: {self.parts['on_input']!r} is neither 0 nor 1")
+        return flag == 1.0
 
     def by_rows(self, base: WeightIndex) -> RowDelta:
         vector = self.value("ia3").flatten()

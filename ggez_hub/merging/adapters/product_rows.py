@@ -58,7 +58,13 @@ class Factors:
         out, into = self.columns, self.rows
         if not self.transposed:
             out, into = into, out
-        if len(a) != 2 or len(b) != 2 or (b[0], a[1]) != (out, into) or a[0] % self.experts:
+        if (
+            len(a) != 2
+            or len(b) != 2
+            or (b[0], a[1]) != (out, into)
+            or not a[0]
+            or a[0] % max(self.experts, 1)
+        ):
             raise BadAdapter(
                 f"{self.file.path}: {self.key_a!r} {a} and {self.key_b!r} {b} are not for "
                 f"{self.experts} x {out} x {into}"
