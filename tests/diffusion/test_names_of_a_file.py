@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import diffusers
 import pytest
@@ -10,7 +11,7 @@ import torch
 from diffusers import HunyuanVideoTransformer3DModel, ZImageTransformer2DModel
 from safetensors.torch import load_file, save_file
 
-from ggez_hub.merging import Adapter, BadAdapter, merge
+from ggez_hub.merging import Adapter, WrongBase, merge
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.deltas import WeightIndex
 
@@ -212,14 +213,27 @@ def test_fused_input_of_a_single_block_of_hunyuan_video(tmp_path):
     assert found >= {f"{block}.{part}.weight" for part in parts}
 
 
-@pytest.mark.parametrize("missing", ["blocks.1.ffn.2", "blocks.0.self_attn.q"])
-def test_a_module_that_diffusers_would_miss(pipelines, tmp_path, missing):
-    """musubi's names are read in complete blocks only: nothing of the file is merged."""
+@pytest.mark.parametrize(
+    "kept", [r".*attn.*", r"blocks\.1\..*", r"blocks\.1\.ffn\.2", r"(?!blocks\.0\.self_attn\.q).*"]
+)
+def test_blocks_that_are_not_complete(pipelines, tmp_path, kept):
+    """diffusers reads musubi's names in complete blocks only; each name means the same without."""
     base = pipelines["WanPipeline"]
-    names = {k: v for k, v in WAN_BLOCKS.items() if k != missing}
-    write(tmp_path / "a.safetensors", base, names, flat, KOHYA, 2.0)
-    with pytest.raises(BadAdapter, match="diffusers cannot say"):
+    names = {k: v for k, v in WAN_BLOCKS.items() if re.fullmatch(kept, k)}
+    _, regional, touched = write(tmp_path / "a.safetensors", base, names, flat, KOHYA, 2.0)
+    merge(base, [Adapter(tmp_path / "a.safetensors", 0.5)], tmp_path / "out", FAMILY)
+    before, after = load_file(base / WEIGHTS), load_file(tmp_path / "out" / WEIGHTS)
+    assert assert_exact(before, after, regional, 0.5) == touched
+
+
+def test_a_block_that_the_base_does_not_have(pipelines, tmp_path):
+    base = pipelines["WanPipeline"]
+    state, _, _ = write(tmp_path / "a.safetensors", base, WAN_BLOCKS, flat, KOHYA, 2.0)
+    other = {k.replace("blocks_1", "blocks_2"): t.clone() for k, t in state.items()}
+    save_file(state | other, tmp_path / "a.safetensors")
+    with pytest.raises(WrongBase, match=r"blocks\.2\.") as caught:
         merge(base, [Adapter(tmp_path / "a.safetensors", 0.5)], tmp_path / "out", FAMILY)
+    assert "has 20 of the 30 modules of this file, and not the others" in caught.value.hint
     assert not list(tmp_path.glob("*out*"))
 
 

@@ -113,15 +113,6 @@ def test_lora_files(style, others, tmp_path):
     assert changed == {f"{target}.weight" for target in names.values()}
 
 
-def test_names_that_diffusers_reads_in_whole_blocks_only(others, tmp_path):
-    state = lora(others["WanPipeline"], WAN, "lora_unet_{}", True)
-    save_file(state, tmp_path / "a.safetensors")
-    adapter = Adapter(tmp_path / "a.safetensors", 0.5)
-    with pytest.raises(BadAdapter, match="diffusers cannot say"):
-        merge(others["WanPipeline"], [adapter], tmp_path / "out", FAMILY)
-    assert not list(tmp_path.glob("*out*"))
-
-
 @pytest.mark.parametrize(
     "options",
     [

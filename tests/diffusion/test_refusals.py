@@ -250,8 +250,8 @@ def test_command_line_takes_a_file(bases, adapter, tmp_path):
     ("found", "shape", "said"),
     [
         (1, (32, 32), "By their names the base has 1 of the 2 modules of this file, and it has matrices"),
-        (1, (48, 40), "The base has 1 of the 2 modules of this file, and no matrices of the sizes"),
-        (0, (48, 40), "The base has no module of this file, nor matrices of these sizes: the LoRA was"),
+        (1, (48, 40), "The base has 1 of the 2 modules of this file, and not the others: it is of another"),
+        (0, (48, 40), "The base has no module of this file: the LoRA was trained on another model."),
         (0, (96, 32), "By their names the base has 0 of the 1 module of this file, and it has matrices"),
     ],
 )  # fmt: skip

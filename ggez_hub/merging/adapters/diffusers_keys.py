@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from ggez_hub.families import Family, KeyMap
 from ggez_hub.families.diffusion import DENOISERS
-from ggez_hub.merging.adapters.diffusers_converter import ORIGINAL, Converter, Paths, Shape
+from ggez_hub.merging.adapters.diffusers_converter import MOST, ORIGINAL, Converter, Paths, Shape
 from ggez_hub.merging.adapters.lora_file import PEFT
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 
@@ -61,23 +62,19 @@ class Names:
                 continue
             converted[module] = shape
             try:
-                paths = self._converter.convert(module, shape, self._has)
+                paths = self._converter.convert({module: shape}, self._has)[module]
                 found[module] = self._placed(paths)
             except BadAdapter as problem:
                 # PEFT's keys are paths of the pipeline, but for those of a model's first repository.
                 own = self._style == PEFT and not module.startswith(ORIGINAL)
                 found[module] = [Place(module, None)] if own else problem
-        if any(not _is_placed(found[module]) for module in converted):
+        lost = [module for module in converted if not _is_placed(found[module])]
+        if lost:
             # Some names say what they mean only among the others of their file.
-            together = self._together(converted)
-            found |= {module: self._placed(paths) for module, paths in together.items()}
+            with suppress(BadAdapter):
+                together = self._converter.convert(converted, self._has, MOST)
+                found |= {module: self._placed(together[module]) for module in lost}
         return found
-
-    def _together(self, shapes: Mapping[str, Shape]) -> dict[str, Paths]:
-        try:
-            return self._converter.convert_all(shapes, self._has)
-        except BadAdapter:
-            return {}
 
     def _placed(self, paths: Paths) -> list[Place]:
         return [Place(path, self._key_map(path), runs) for path, runs in paths.items()]

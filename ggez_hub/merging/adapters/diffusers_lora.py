@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.quantities import counted
 from ggez_hub.safetensors_header import WeightFile
 
+NUMBER = re.compile(r"\d+")
 Part: TypeAlias = LowRank | LoCon | LoHa | LoKr | GLoRA | IA3 | Scaled
 
 
@@ -131,20 +133,34 @@ class _Builder:
                 )
         if problems:
             first = next(iter(problems.values()))
-            lost = [shapes[name] for name in problems]
-            raise type(first)(first.message, self._how_much(len(found), lost))
+            lost = {name: shapes[name] for name in problems}
+            raise type(first)(first.message, self._how_much(len(found), lost, all_places))
         return found
 
-    def _how_much(self, found: int, lost: Sequence[tuple[int, ...]]) -> str:
-        """How much of the file the base has, and what that means by the sizes of the rest."""
+    def _how_much(
+        self,
+        found: int,
+        lost: Mapping[str, tuple[int, ...]],
+        places: Mapping[str, Sequence[Place] | BadAdapter],
+    ) -> str:
+        """How much of the file the base has, and what that means by names and sizes of the rest."""
         count = counted(found + len(lost), "module")
         sizes = {matrix_shape(info.shape) for info in self.base.values() if len(info.shape) > 1}
+        paths = (name.removesuffix(".weight").replace("/", ".", 1) for name in self.base)
+        known = {NUMBER.sub("#", own) for path in paths for own in (path, path.partition(".")[2])}
+
+        def is_unread(name: str) -> bool:
+            read = places[name]
+            if isinstance(read, BadAdapter):
+                return True
+            return not all(NUMBER.sub("#", place.path) in known for place in read)
+
         # A fused module has the rows of several.
         fit = all(
             any(columns == into and rows % out == 0 for out, into in sizes)
-            for rows, columns in map(matrix_shape, lost)
+            for rows, columns in map(matrix_shape, lost.values())
         )
-        if fit:
+        if fit and all(map(is_unread, lost)):
             return (
                 f"By their names the base has {found} of the {count} of this file, and it has matrices of the "
                 "sizes of the others: diffusers reads these names in part. Save it again in the names of "
@@ -152,13 +168,10 @@ class _Builder:
             )
         if found:
             return (
-                f"The base has {found} of the {count} of this file, and no matrices of the sizes of the others: "
-                "it is of another version of the model. A merge takes all or none."
+                f"The base has {found} of the {count} of this file, and not the others: it is of another "
+                "version of the model. A merge takes all or none."
             )
-        return (
-            "The base has no module of this file, nor matrices of these sizes: the LoRA was trained on "
-            "another model."
-        )
+        return "The base has no module of this file: the LoRA was trained on another model."
 
     def _shape(self, module: LoraModule, weight: Part | None) -> tuple[int, ...]:
         if weight is not None:

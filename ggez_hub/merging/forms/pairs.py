@@ -261,4 +261,5 @@ def _places(
     from ggez_hub.merging.adapters.diffusers_converter import Converter
 
     converter = Converter.of(pipeline.folder, lora.style)
-    return sorted(converter.convert(module.name, shape).items(), key=lambda place: place[0])
+    paths = converter.convert({module.name: shape})[module.name]
+    return sorted(paths.items(), key=lambda place: place[0])
