@@ -11,6 +11,7 @@ import torch
 
 from ggez_hub.families import detect_family
 from ggez_hub.merging import Adapter, BadAdapter, WrongBase, merge, write_adapter
+from ggez_hub.merging.forms.runtimes import answers
 
 from .architectures import GROUPED, LLAMA_MODEL, ROPE, VISION, Architecture
 from .test_architectures import stored as stored_tensors
@@ -252,16 +253,30 @@ def test_a_config_that_does_not_fit_its_file(change, named, tmp_path):
         )
 
 
-def test_stacked_experts_have_a_merged_form_only(tmp_path):
+def test_stacked_experts_with_beta_folded_in(tmp_path):
     made = CASES["qwen3_moe"][0]
-    made.build().half().save_pretrained(tmp_path / "base")
-    model = load(tmp_path / "base", made.model_class, torch.float32)
+    base = tmp_path / "base"
+    made.build().half().save_pretrained(base)
+    model = load(base, made.model_class, torch.float32)
     adapter = write_adapter_of_peft(
         tmp_path / "a", model, target_modules=[], target_parameters=STACKS
     )
-    family = detect_family(tmp_path / "base")
-    with pytest.raises(BadAdapter, match="target_parameters has no form"):
-        write_adapter(tmp_path / "base", [Adapter(adapter, 1.0)], tmp_path / "out", family, "peft")
+    family = detect_family(base)
+    facts = write_adapter(base, [Adapter(adapter, BETA)], tmp_path / "out", family, "peft")
+    found = {program: answer.status for program, answer in answers(facts).items()}
+    assert (found["PEFT"], found["vLLM"], found["llama.cpp"]) == ("yes", "unknown", "unknown")
+    merged = [
+        peft.PeftModel.from_pretrained(
+            load(base, made.model_class), folder, autocast_adapter_dtype=False
+        ).merge_and_unload().state_dict()
+        for folder in (adapter, tmp_path / "out")
+    ]  # fmt: skip
+    for name, w in load(base, made.model_class).state_dict().items():
+        expected = w + BETA * (merged[0][name] - w)
+        torch.testing.assert_close(merged[1][name], expected, rtol=0, atol=1e-12)
+    only_one = {"model.layers.0.mlp.experts.0.up_proj.weight": 0.1}
+    with pytest.raises(BadAdapter, match="one alpha scales a stack of experts"):
+        write_adapter(base, [Adapter(adapter, BETA, only_one)], tmp_path / "two", family, "peft")
 
 
 @pytest.mark.parametrize("options", [{"modules_to_save": ["embed_tokens", "lm_head"]}, {}])

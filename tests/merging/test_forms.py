@@ -40,11 +40,7 @@ def as_peft(adapter, beta, out, base=None):
     return out
 
 
-# Parameters have a merged form only: tests/families/test_converted_weights.py.
-SCALED = [name for name in FORMS if name != "parameters"]
-
-
-@pytest.mark.parametrize(("form", "dtype"), list(zip(SCALED, cycle(DTYPES), strict=False)))
+@pytest.mark.parametrize(("form", "dtype"), list(zip(FORMS, cycle(DTYPES), strict=False)))
 def test_every_form_of_peft_equals_the_merged_form(form, dtype, bases, tmp_path):
     base = bases[dtype]
     adapter = write_peft(tmp_path / "adapter", FORMS[form])

@@ -141,7 +141,7 @@ def read_scaling_config(folder: Path, kinds: Collection[str] = tuple(KINDS)) -> 
     Raises BadAdapter for others, too: they have a merged form only.
     """
     path, config = folder / CONFIG, read_any_config(folder, kinds)
-    for option in (*sorted(VARIANTS), "target_parameters"):
+    for option in VARIANTS:
         if not is_off(config.get(option)):
             raise _merged_only(path, f"a {config['peft_type']} with {option}")
     if moved_by(config) is not None:

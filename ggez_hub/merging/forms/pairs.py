@@ -173,7 +173,7 @@ def pairs_of_peft(folder: Path, pipeline: Pipeline) -> list[ScaledPair]:
     """
     peft = read_scaling_peft(folder, ("LORA",))
     file, config, keys = peft.file, peft.config, peft.keys
-    for option in ("use_dora", "fan_in_fan_out", "lora_bias"):
+    for option in ("use_dora", "fan_in_fan_out", "lora_bias", "target_parameters"):
         if not is_off(config.get(option)):
             raise _only_peft(folder, option)
     if keys.saved:

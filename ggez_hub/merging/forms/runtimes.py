@@ -106,6 +106,8 @@ def vllm_answer(facts: AdapterFacts) -> Answer:
     and lora_B of linear layers. vllm/config/lora.py: `max_lora_rank` is 16 and goes to 512;
     `enable_tower_connector_lora` is experimental, for "some MM models such as the Qwen VL series".
     """
+    if facts.config.get("target_parameters"):
+        return Answer("unknown", "whether vLLM adapts these parameters (target_parameters)")
     if facts.form == "peft" and facts.generates != "text":
         return Answer("unknown", f"whether vLLM adapts a base of the family {facts.family}")
     refusal = _refusal(
@@ -205,6 +207,8 @@ def llama_cpp_answer(facts: AdapterFacts) -> Answer:
     )
     if refusal is not None:
         return refusal
+    if facts.config.get("target_parameters"):
+        return Answer("unknown", "what the converter makes of PEFT's target_parameters")
     if any(lora.embedding for lora in facts.loras):
         return Answer("unknown", "what the converter makes of PEFT's LoRA on an embedding")
     alpha = facts.config["lora_alpha"]
