@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -257,7 +258,8 @@ def _commit(incoming: _Incoming, header: _Header, changes: list[Change]) -> Resp
         oid = git.commit(_branch(request), changes, **made)
         if (existing := _existing_pull(request)) is not None:
             store.discussions.add(existing, principal.name, new_commit(header.summary, oid))
-    return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{home}/commit/{oid}"})
+    answer |= {"commitOid": oid, "commitUrl": f"{home}/commit/{oid}"}
+    return JSONResponse(answer, background=BackgroundTask(store.tidy, repo))
 
 
 def _change(incoming: _Incoming, line: _Line) -> Change:
