@@ -69,10 +69,11 @@ def execute(
 
         def merge(name: str) -> None:
             ahead.past(name)
-            stored = base.read(name)
             if changing := deltas.take(name):
-                stored = _merged(name, stored, changing, chosen, registered, workers)
-            writer.save_tensor(name, stored)
+                merged = _merged(name, base.read(name), changing, chosen, registered, workers)
+                writer.save_tensor(name, merged)
+            else:
+                writer.copy_tensor(name)
 
         try:
             for part in _parts(names):
