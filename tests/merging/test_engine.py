@@ -136,6 +136,23 @@ def test_a_product_adds_up_in_the_order_of_the_rank(small_blocks, shape, rank):
     assert torch.equal(product, (total * 0.3).reshape(shape))
 
 
+@pytest.mark.parametrize("shape", [(130, 33), (70, 2048), (12, 8)])
+@pytest.mark.parametrize("rank", [1, 16, 130])
+def test_a_kernel_of_another_order_is_not_used(monkeypatch, shape, rank):
+    product = delta_rows.Product(numbers(shape[0], rank), numbers(rank, shape[1], seed=1), 0.7)
+    expected = delta_rows.whole(product, shape)
+    monkeypatch.setattr(delta_rows, "adds_in_order", lambda *_: False)
+    assert torch.equal(delta_rows.whole(product, shape), expected)
+
+
+def test_a_kernel_of_another_order_is_recognised(monkeypatch):
+    sizes = delta_rows.MANY, 16, 512, torch.get_num_threads()
+    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: torch.mm(a.flip(1), b.flip(0)))
+    assert not delta_rows.adds_in_order.__wrapped__(*sizes)
+    monkeypatch.undo()
+    assert delta_rows.adds_in_order.__wrapped__(*sizes) == delta_rows.adds_in_order(*sizes)
+
+
 @pytest.mark.slow
 def test_products_have_the_same_bits_on_other_processors():
     """Sizes that fill no register, and a rank beyond a kernel's panel, in float64."""
