@@ -2,9 +2,10 @@
 
 Checkpoints keep the names of the transformers version (or of the research code) that wrote them;
 `from_pretrained` renames and reshapes while it loads. PEFT writes adapters under the names in
-memory. The way back is not a table: the model is built on the meta device from config.json, every
+memory. The way back: the model is built on the meta device from config.json, every
 stored name is sent through transformers' own conversion, and the result is inverted. Where that
-is not one tensor to one, a module is refused by name.
+is not one tensor to one, a module is refused by name. What this gives for layouts that are common is
+known ahead (plain_names), so that nothing of transformers is imported for them.
 
 Source: transformers.core_model_loading.convert_and_load_state_dict_in_model (5.23), whose order
 of renamings and whose fallback are followed here.
@@ -12,14 +13,16 @@ of renamings and whose fallback are followed here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.families.family import KeyMap, NotOneToOne, TiedWeight
+from ggez_hub.families.plain_names import plain_names
 from ggez_hub.families.stored_rows import Conversion, Runs
 from ggez_hub.families.transformers_folder import CONFIG, Checkpoint, read_checkpoint
 
@@ -32,16 +35,30 @@ WITH_CONV1D = frozenset({"transformers"})
 def transformers_key_map(folder: Path, names: Collection[str]) -> KeyMap:
     """The key map of a transformers folder whose tensors are `names`.
 
-    Raises MissingExtra, or GgezError if transformers knows no such model. The map itself
-    raises NotOneToOne or TiedWeight for a module whose weight is not a stored tensor of its own.
+    Raises MissingExtra, or GgezError if transformers knows no such model: at the latest when a module
+    is looked up. The map itself raises NotOneToOne or TiedWeight for a module whose weight is not a stored tensor of its own.
     """
     require("merge", "transformers")
     checkpoint = read_checkpoint(folder)
     checkpoint.require_plain()
-    return _StoredNames(meta_model(checkpoint), names).tensor
+    plain = plain_names(checkpoint, names)
+    by_model = cache(lambda: StoredNames(meta_model(checkpoint), names))
+    if not plain.tensors:
+        return by_model().tensor
+
+    def tensor(module: str) -> str | None:
+        found = plain.tensor(module)
+        return by_model().tensor(module) if found is None else found
+
+    return tensor
 
 
-class _StoredNames:
+def have_outputs_first(folder: Path, names: Collection[str], tensors: Iterable[str]) -> bool:
+    """Whether these of a folder's tensors are known to be (out, in), without building the model."""
+    return plain_names(read_checkpoint(folder), names).hold(tensors)
+
+
+class StoredNames:
     """Which stored tensor is loaded into which parameter of a model."""
 
     def __init__(self, model: Any, names: Collection[str]) -> None:

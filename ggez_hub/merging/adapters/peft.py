@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from ggez_hub.families import Family
 from ggez_hub.families.family import NotOneToOne
-from ggez_hub.families.transformers_names import WITH_CONV1D
+from ggez_hub.families.transformers_names import WITH_CONV1D, have_outputs_first
 from ggez_hub.merging.adapters.dora import Dora
 from ggez_hub.merging.adapters.lycoris import LoHa, LoKr
 from ggez_hub.merging.adapters.module_delta import (
@@ -226,6 +226,8 @@ class _Formulas:
             return dict.fromkeys(modules, False)
         # By tensor: an adapter may name its modules as an older version did.
         weight, key_map = self.source.weight, self.source.key_map
+        if have_outputs_first(self.base.folder, self.base, map(weight, modules)):
+            return dict.fromkeys(modules, False)
         conv1d = {
             key_map(path) for path, m in self.source.tree.items() if type(m).__name__ == "Conv1D"
         }
