@@ -45,7 +45,7 @@ def explain(error: BaseException) -> CommandFailed:
     found = _explained(error)
     notes = getattr(error, "__notes__", ())
     if task := ", ".join(note for note in notes if re.match(r"task [0-9]+ of ", note)):
-        found.message += f" ({task})"
+        return CommandFailed(f"{found.message} ({task})", found.hint, found.exit_code)
     return found
 
 

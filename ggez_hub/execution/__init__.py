@@ -5,7 +5,7 @@ folder that every machine sees, so that it does not matter where a task runs, or
 is done leaves a marker there: what was killed goes on where it was. Nothing here knows what tasks do.
 """
 
-from ggez_hub.execution.engine import Engine
+from ggez_hub.execution.engine import THIS_PROCESS, Engine
 from ggez_hub.execution.tasks import Executor, Task, WorkerLost, run_tasks
 
-__all__ = ["Engine", "Executor", "Task", "WorkerLost", "run_tasks"]
+__all__ = ["THIS_PROCESS", "Engine", "Executor", "Task", "WorkerLost", "run_tasks"]

@@ -50,3 +50,6 @@ class Engine:
             yield executor
         finally:
             executor.close()
+
+
+THIS_PROCESS = Engine()

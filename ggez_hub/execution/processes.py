@@ -18,7 +18,7 @@ LOSSES = 2
 class ThisProcess:
     """One task after the other, here."""
 
-    def run(self, task: Task, numbers: Sequence[int]) -> Generator[int]:
+    def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
         for number in numbers:
             task(number)
             yield number
@@ -34,8 +34,8 @@ class Processes:
         self._workers = workers
         self._pool: ProcessPoolExecutor | None = None
 
-    def run(self, task: Task, numbers: Sequence[int]) -> Generator[int]:
-        left: InFlight[Future[object]] = InFlight(numbers, self._workers)
+    def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
+        left: InFlight[Future[object]] = InFlight(numbers, 1 if device else self._workers)
         while True:
             try:
                 left.start(lambda number: self._started().submit(task, number))

@@ -24,15 +24,15 @@ class RayCluster:
         if not self._was_up:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         self._workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        self._call = ray.remote(max_retries=RETRIES, num_cpus=1)(_call)
 
-    def run(self, task: Task, numbers: Sequence[int]) -> Generator[int]:
+    def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
         import ray
 
         left: InFlight[Any] = InFlight(numbers, self._workers)
         shared = ray.put(task)
+        call = ray.remote(max_retries=RETRIES, num_gpus=int(device.startswith("cuda")))(_call)
         while True:
-            left.start(lambda number: self._call.remote(shared, number))
+            left.start(lambda number: call.remote(shared, number))
             if not left.running:
                 break
             for reference in ray.wait(list(left.running))[0]:

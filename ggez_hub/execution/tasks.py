@@ -28,9 +28,11 @@ class WorkerLost(Exception):
 class Executor(Protocol):
     """What runs tasks."""
 
-    def run(self, task: Task, numbers: Sequence[int]) -> Generator[int]:
+    def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
         """Yield the number of each task when it is done, in any order.
 
+        `device` is where tasks with a model run it, as torch calls it: of these, one machine that is
+        not shared out by a scheduler runs one at a time, and on `cuda` each gets a GPU of its own.
         A task whose worker is lost is run again. Raises WorkerLost where that does not help, and what
         a task raises: no further task is started then, and those that run are waited for.
         """
@@ -61,7 +63,7 @@ def portable(error: Exception) -> Exception:
     """The error, or its text where it does not survive the way to another process."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - its own bytes
-    except Exception:  # noqa: BLE001 - whatever its class does
+    except Exception:
         told = RuntimeError(f"{type(error).__name__}: {error}")
         for note in error.__notes__:
             told.add_note(note)
@@ -79,6 +81,8 @@ def run_tasks(
     task: Task,
     count: int,
     markers: Path,
+    *,
+    device: str = "",
     did: Callable[[], None] = lambda: None,
 ) -> None:
     """Run tasks 0 to `count` - 1, but those with a marker in the folder `markers`.
@@ -95,7 +99,7 @@ def run_tasks(
             left.append(number)
     if left:
         try:
-            with closing(executor.run(Marked(task, markers), left)) as finished:
+            with closing(executor.run(Marked(task, markers), left, device)) as finished:
                 for _ in finished:
                     did()
         except WorkerLost as error:

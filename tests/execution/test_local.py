@@ -17,7 +17,7 @@ SQUARES = {f"done-{n}": str(n * n) for n in range(5)}
 
 def run(folder, task, workers, did=lambda: None):
     with Engine("local", workers).open() as executor:
-        run_tasks(executor, partial(task, folder), 5, folder / "squares", did)
+        run_tasks(executor, partial(task, folder), 5, folder / "squares", did=did)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
