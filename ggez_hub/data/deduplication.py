@@ -28,6 +28,8 @@ CACHE_KIB = 64 << 10
 # How many earlier texts of each key one is compared with: texts of one template share all keys, and
 # would cost more the more there are.
 COMPARED = 64
+# Of how many such keys these are kept in memory: 2 KB each.
+REMEMBERED = 4096
 WRAP = 1 << 64
 # Places of rows, the keys of each (evenly distributed), and the hash that decides with a key: (N,) each.
 Keys: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]
@@ -51,6 +53,8 @@ class DuplicateIndex:
     def __init__(self, path: Path, rule: DuplicatesSpec) -> None:
         self._path, self._rule = path, rule
         self.crowded = 0
+        # The first rows of keys that have enough of them: they stay the first.
+        self._full: dict[int, list[int]] = {}
         path.unlink(missing_ok=True)
         self._base = sqlite3.connect(path)
         for statement in (
@@ -67,17 +71,20 @@ class DuplicateIndex:
         ):
             self._base.execute(statement)
 
-    def match(self, row: Signature) -> tuple[str, bool] | None:
-        """The name of the first row that is the same as `row`, and whether exactly."""
+    def match(self, row: Signature, keys: Sequence[int]) -> tuple[str, bool] | None:
+        """The id of the first row that is the same as `row`, and whether exactly.
+
+        `keys` are those of its text (`near_text_keys`).
+        """
         found = self._base.execute(
             "SELECT name FROM keys JOIN items USING (ordinal) WHERE key = ?", (row.key,)
         ).fetchone()
         if found is not None:
             return found[0], True
-        name = self._near(row)
+        name = self._near(row, keys)
         return None if name is None else (name, False)
 
-    def add(self, row: Signature, ordinal: int) -> None:
+    def add(self, row: Signature, keys: Sequence[int], ordinal: int) -> None:
         """Enter a row behind all others."""
         run = self._base.execute
         # Of rows that were compared before, two may have the same key.
@@ -88,18 +95,19 @@ class DuplicateIndex:
             signed = row.phash - WRAP if row.phash >= WRAP >> 1 else row.phash
             for slot, bits in enumerate(_slots(row.phash)):
                 run("INSERT INTO slots VALUES (?, ?, ?, ?)", (slot, bits, ordinal, signed))
-        for key in _band_keys(row, self._rule):
-            run("INSERT INTO bands VALUES (?, ?)", (key, ordinal))
+        for key in keys:
+            if key not in self._full:
+                run("INSERT INTO bands VALUES (?, ?)", (key, ordinal))
 
     def remove(self) -> None:
         """Close and remove the file."""
         self._base.close()
         self._path.unlink()
 
-    def _near(self, row: Signature) -> str | None:
-        """The name of the first row that is nearly the same."""
+    def _near(self, row: Signature, keys: Sequence[int]) -> str | None:
+        """The id of the first row that is nearly the same."""
         if _is_by_text(row, self._rule):
-            return self._first_alike(row, sorted(set(self._near_texts(row))))
+            return self._first_alike(row, sorted(set(self._near_texts(keys))))
         if row.phash is None:
             return None
         near = sorted(set(self._near_pictures(row.phash)))
@@ -122,15 +130,17 @@ class DuplicateIndex:
                     if (phash ^ (other % WRAP)).bit_count() <= distance:
                         yield number
 
-    def _near_texts(self, row: Signature) -> Iterator[int]:
-        """Rows whose text shares a key."""
+    def _near_texts(self, keys: Sequence[int]) -> Iterator[int]:
+        """The first rows whose text shares a key."""
         crowded = False
-        for key in _band_keys(row, self._rule):
-            rows = self._base.execute(
-                "SELECT ordinal FROM bands WHERE key = ? ORDER BY ordinal LIMIT ?", (key, COMPARED)
-            ).fetchall()
-            crowded |= len(rows) == COMPARED
-            yield from (number for (number,) in rows)
+        for key in keys:
+            if (first := self._full.get(key)) is None:
+                query = "SELECT ordinal FROM bands WHERE key = ? ORDER BY ordinal LIMIT ?"
+                first = [n for (n,) in self._base.execute(query, (key, COMPARED))]
+                if len(first) == COMPARED and len(self._full) < REMEMBERED:
+                    self._full[key] = first
+            crowded |= len(first) == COMPARED
+            yield from first
         self.crowded += crowded
 
     def _first_alike(self, row: Signature, numbers: list[int]) -> str | None:
@@ -189,15 +199,32 @@ def similarities(sketch: bytes, others: Sequence[bytes]) -> NDArray[np.float64]:
 def text_keys(rows: Sequence[Signature], rule: DuplicatesSpec) -> Keys:
     """Keys that rows share which are the same, and most rows whose texts are similar enough."""
     exact = np.frombuffer(b"".join(row.key[:8] for row in rows), "<u8")
+    places, near = _near_texts(rows, rule)
+    owners = np.concatenate([np.arange(len(rows)), np.repeat(places, near.shape[1])])
+    keys = np.concatenate([exact, near.ravel()])
+    return owners, keys, np.zeros(len(keys), np.uint64)
+
+
+def near_text_keys(rows: Sequence[Signature], rule: DuplicatesSpec) -> list[list[int]]:
+    """For each row the keys that near texts share: signed, as sqlite's integers are."""
+    found: list[list[int]] = [[] for _ in rows]
+    places, near = _near_texts(rows, rule)
+    for place, keys in zip(places.tolist(), near.view(np.int64).tolist(), strict=True):
+        found[place] = keys
+    return found
+
+
+def _near_texts(
+    rows: Sequence[Signature], rule: DuplicatesSpec
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """The places of rows that are compared by text (P,), and the keys of each (P, K)."""
     places = [place for place, row in enumerate(rows) if _is_by_text(row, rule) and row.minhash]
     count, width = _layout(rule.similarity) if places else (0, 0)
     sketches = np.frombuffer(b"".join(rows[place].minhash or b"" for place in places), "<u4")
     values = sketches.reshape(-1, PERMUTATIONS)[:, : count * width].astype(np.uint64)
     weighed = values.reshape(len(places), count, width) * _mixed(np.arange(width))
-    near = _mixed(weighed.sum(axis=2, dtype=np.uint64) + _mixed(np.arange(count))).ravel()
-    owners = np.concatenate([np.arange(len(rows)), np.repeat(np.array(places, np.int64), count)])
-    keys = np.concatenate([exact, near])
-    return owners, keys, np.zeros(len(keys), np.uint64)
+    near = _mixed(weighed.sum(axis=2, dtype=np.uint64) + _mixed(np.arange(count)))
+    return np.array(places, np.int64), near
 
 
 def picture_keys(rows: Sequence[Signature], rule: DuplicatesSpec) -> Keys:
@@ -236,11 +263,6 @@ def _mixed(values: NDArray[Any]) -> NDArray[np.uint64]:
 
 def _is_by_text(row: Signature, rule: DuplicatesSpec) -> bool:
     return rule.by == "text" or (rule.by == "both" and row.phash is None)
-
-
-def _band_keys(row: Signature, rule: DuplicatesSpec) -> list[int]:
-    """The keys by which a text is found that is near; sqlite's integers are signed."""
-    return text_keys([row], rule)[1][1:].view(np.int64).tolist()
 
 
 @cache

@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from ggez_hub.data.deduplication import (
     DuplicateIndex,
     Signature,
     differing_bits,
+    near_text_keys,
     picture_keys,
     text_keys,
 )
@@ -38,6 +40,8 @@ PART, ADDED = 1 << 32, 1 << 62
 KEYED = np.dtype([("key", "<u8"), ("ordinal", "<i8"), ("phash", "<u8")])
 # Rows whose keys are in one file, keys of a range, and linked rows that one task compares.
 ROWS_TOGETHER, KEYS_TOGETHER, LINKED_TOGETHER = 1 << 15, 1 << 21, 1 << 17
+# Rows whose keys are computed at once.
+AT_ONCE = 256
 MATCHES = pa.schema({"ordinal": pa.int64(), "id": pa.string(), "is_exact": pa.bool_()})
 CROWDED = b"crowded"
 
@@ -120,10 +124,10 @@ class DuplicateSearch:
             index = DuplicateIndex(partial.with_suffix(".sqlite"), self.rule)
             # Where something was added, the rest was compared before.
             compared = ADDED if len(ordinals) and ordinals[-1] >= ADDED else 0
-            for ordinal, row in zip(ordinals.tolist(), signatures(ordinals), strict=True):
-                match = index.match(row) if ordinal >= compared else None
+            for ordinal, row, keys in self._with_keys(ordinals, signatures(ordinals)):
+                match = index.match(row, keys) if ordinal >= compared else None
                 if match is None:
-                    index.add(row, ordinal)
+                    index.add(row, keys, ordinal)
                 else:
                     found.append((ordinal, *match))
             index.remove()
@@ -132,6 +136,14 @@ class DuplicateSearch:
             arrays = [pa.array(*column) for column in zip(columns, schema.types, strict=True)]
             with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+
+    def _with_keys(
+        self, ordinals: Numbers, rows: Iterator[Signature]
+    ) -> Iterator[tuple[int, Signature, list[int]]]:
+        for start in range(0, len(ordinals), AT_ONCE):
+            some = ordinals[start : start + AT_ONCE].tolist()
+            found = list(islice(rows, len(some)))
+            yield from zip(some, found, near_text_keys(found, self.rule), strict=True)
 
     def matches(self, first: int) -> dict[int, Match]:
         """The rows of a part that repeat another one, by place; `first` is the part's first ordinal."""
