@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.digests import digest_json
+from ggez_hub.evaluation.people.agreement import alpha_of, half_width
 from ggez_hub.evaluation.people.estimates import Clusters, Term, estimate
 from ggez_hub.humans.assignment import raters_needed
 from ggez_hub.humans.design import find_design
@@ -27,7 +28,7 @@ from ggez_hub.humans.simulation import Sets, Spread, draw_values, points_of, set
 from ggez_hub.humans.study import Consent, Output, Study, StudyItem, StudyModel
 
 Floats = NDArray[np.float64]
-STUDIES, REDRAWS, WORLD = 1000, 200, 1_000_000
+STUDIES, ALPHAS, REDRAWS, WORLD = 1000, 400, 200, 1_000_000
 ALPHA = 0.37397  # of Thailand, 2023
 # Of base, merge and unmerged adapter, for raters of the world and of the region.
 QUALITY = np.array([[0.0, 0.1, -0.3], [0.0, 0.4, 0.5]])
@@ -138,6 +139,40 @@ def coverage(
         )
 
 
+def alpha_coverage(setting: Setting, studies: int, seed: int = 0) -> tuple[float, float, float]:
+    """Krippendorff's alpha of the raters of one side: the truth, and of its intervals the share that
+    hold it and their mean width. The truth is that of very many raters and items."""
+    study, spread = setting.study(), SPREADS[setting.spread]
+    random = np.random.default_rng(seed)
+
+    def judged(sets: Sets) -> tuple[NDArray[np.int64], ...]:
+        """Unit, item, rater and value of each judgement of an output."""
+        values = draw_values(sets, study.design, QUALITY, spread, random).ravel()
+        item, rater = (
+            np.repeat(codes, sets.models.shape[1]) for codes in (sets.items, sets.raters)
+        )
+        unit = item * QUALITY.shape[1] + sets.models.ravel()
+        ordered = [np.unique(codes, return_inverse=True)[1] for codes in (unit, values)]
+        return ordered[0], item, rater, ordered[1]
+
+    models, k, items = QUALITY.shape[1], setting.raters_per_item, WORLD // 25
+    rows = np.repeat(np.arange(items), models * k)
+    shown = np.tile(np.repeat(np.arange(models), k), items)[:, None]
+    # Of any two judgements the rater is another.
+    very_many = Sets(random.integers(0, WORLD, len(rows)), np.zeros_like(rows), rows, shown)
+    unit, _, _, value = judged(very_many)
+    truth = alpha_of(unit, value)
+    sets = sets_of(study, {("global", "en"): raters_needed(study, "global", "en")})
+    found = []
+    for _ in range(studies):
+        unit, item, rater, value = judged(sets)
+        alpha = alpha_of(unit, value)
+        half = half_width(alpha, unit, item, rater, value)
+        found.append((abs(alpha - truth) <= half, 2 * half))
+    held, width = np.mean(found, axis=0)
+    return truth, float(held), float(width)
+
+
 def _truth(study: Study, spread: Spread) -> dict[str, float]:
     """What raters of each side say on average of an item, over very many of both."""
     k = study.design.outputs
@@ -192,5 +227,14 @@ def main() -> None:
             print(
                 f"{setting.design}, {setting.spread}, {setting.items} items, {own.raters} raters, "
                 f"{own.judgements} judgements, {own.figure}: {shown}",
+                flush=True,
+            )
+    for setting in SETTINGS:
+        if find_design(setting.design).scales:
+            truth, held, width = alpha_coverage(setting, ALPHAS)
+            print(
+                f"{setting.design}, {setting.spread}, {setting.items} items, "
+                f"{setting.raters_per_item} raters an item, Krippendorff's alpha ({truth:.2f}): "
+                f"two-way jackknife {100 * held:.1f} ({width:.2f}) of {ALPHAS} studies",
                 flush=True,
             )

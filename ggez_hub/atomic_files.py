@@ -6,7 +6,10 @@ The one place for it: content is written beside its target, brought to the disk,
 from __future__ import annotations
 
 import errno
+import glob
+import hashlib
 import os
+import platform
 import shutil
 import threading
 from collections.abc import Iterator
@@ -26,11 +29,14 @@ def atomic_file(path: Path, *, mode: int | None = None, durable: bool = True) ->
 
     The folder of `path` is created where it is missing. `mode` is that of the file; None leaves it to
     whoever writes. Without `durable` the rename is atomic, but a power cut may lose the file.
+    What killed processes of this machine left of the same `path` is removed.
     """
     if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left(path)
     # Threads of one process may write the same path, too.
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    writer = f"{_machine()}.{os.getpid()}-{threading.get_ident()}"
+    partial = path.with_name(f".{path.name}.{writer}.partial")
     try:
         if mode is not None:
             # Nobody else reads it while it is written.
@@ -46,6 +52,31 @@ def atomic_file(path: Path, *, mode: int | None = None, durable: bool = True) ->
         raise
     if durable:
         sync(path.parent)
+
+
+def _machine() -> str:
+    """Several machines may write into one folder, and each has processes of its own."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def _remove_left(path: Path) -> None:
+    # Elsewhere it cannot be asked whether a process runs.
+    if os.name != "posix":
+        return
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{_machine()}.*.partial"):
+        process = left.name.split(".")[-2].partition("-")[0]
+        if process.isdigit() and not _is_running(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def write_file(

@@ -142,6 +142,11 @@ def _offered(group: Group) -> tuple[EntryPoint, ...]:
     return tuple(sorted(entry_points(group=f"ggez_hub.{group}"), key=lambda point: point.name))
 
 
+def installed(group: Group) -> list[PluginRecord]:
+    """Where the values of a group come from that are not part of this package; none if they are off."""
+    return [] if are_off() else [_record(point) for point in _offered(group)]
+
+
 def clear() -> None:
     """Forget what was found: distributions were installed or removed in this process."""
     _offered.cache_clear()

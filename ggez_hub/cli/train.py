@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # The variable in which a launcher of several processes numbers them.
 RANK = "RANK"
+# Of a parameter that learns, in a state: itself and AdamW's two moments, in float32.
+STATE_BYTES = 12
 
 
 @click.command("train")
@@ -45,15 +47,23 @@ RANK = "RANK"
     is_flag=True,
     help="Print what it will cost, and stop. Of a base on a hub only the configuration is fetched.",
 )
+@click.option(
+    "--devices",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="With --plan: as sharded over so many devices.",
+)
 @hub_option
 @output_options
 def train_command(
-    recipe: Path, target: Path | None, plan_only: bool, hub: str, out: Output
+    recipe: Path, target: Path | None, plan_only: bool, devices: int, hub: str, out: Output
 ) -> None:
     """Fine-tune a base to an adapter of a region, with its card.
 
     RECIPE is YAML with `kind: train`. It can be stopped and run again: it goes on from its last
-    state. `accelerate launch -m ggez_hub train ...` takes several devices.
+    state. `accelerate launch --multi_gpu -m ggez_hub train ...` takes several devices, and with
+    --use_fsdp --fsdp_version 2 a model that does not fit one.
     """
     require("train", "torch", "transformers", "diffusers", "peft", "accelerate", "datasets")
     from ggez_hub.training.job import Job, read_training
@@ -64,8 +74,14 @@ def train_command(
         from ggez_hub.training.plan import plan
 
         with base_of(spec, recipe.parent, hub, quiet=out.quiet, weights=False) as base:
-            _print_plan(spec, plan(Job(spec, recipe.parent, base), target or Path()), out)
+            job = Job(spec, recipe.parent, base)
+            _print_plan(spec, plan(job, target or Path(), devices), out)
         return
+    if devices > 1:
+        raise UsageProblem(
+            "--devices is for --plan",
+            "Train on several by `accelerate launch --use_fsdp --fsdp_version 2 -m ggez_hub train`.",
+        )
     if target is None:
         raise UsageProblem("where should it be written?", "Give a new folder with -o.")
     if os.environ.get(RANK, "0") != "0":
@@ -179,7 +195,7 @@ def _losses(losses: Sequence[tuple[int, float]]) -> str:
 def _print_plan(recipe: TrainRecipe, plan: Plan, out: Output) -> None:
     for line in _work(recipe, plan):
         out.line(line)
-    out.table(("device memory", "GB"), _memory(plan))
+    out.table((_device_memory(plan), "GB"), _memory(plan))
     out.line(
         "Activations are counted in a forward pass without data; what kernels use in passing is not "
         "in it: leave a fifth more."
@@ -192,7 +208,8 @@ def _print_plan(recipe: TrainRecipe, plan: Plan, out: Output) -> None:
 def _print_start(recipe: TrainRecipe, start: RunStart, out: Output) -> None:
     """The plan on stderr before a run begins, and whether it continues an earlier one."""
     memory = ", ".join(f"{name} {count}" for name, count in _memory(start.plan))
-    for line in (*_work(recipe, start.plan), f"device memory in GB: {memory}", *_room(start.plan)):
+    memory = f"{_device_memory(start.plan)} in GB: {memory}"
+    for line in (*_work(recipe, start.plan), memory, *_room(start.plan)):
         out.note(line)
     if start.resumed is not None:
         stage, step = start.resumed
@@ -213,12 +230,18 @@ def _work(recipe: TrainRecipe, plan: Plan) -> Iterator[str]:
         yield f"{stage.name}: {_stage(stage, plan)}"
 
 
+def _device_memory(plan: Plan) -> str:
+    return "device memory" if plan.devices == 1 else f"memory of each of {plan.devices} devices"
+
+
 def _memory(plan: Plan) -> list[tuple[str, str]]:
     memory = plan.memory
+    gathered = [("layers that are gathered", _gb(memory.gathered))] if memory.gathered else []
     return [
         ("weights", _gb(memory.weights)),
         ("gradients", _gb(memory.gradients)),
         ("optimiser (AdamW's moments)", _gb(memory.optimiser)),
+        *gathered,
         (f"activations of {plan.micro_batch} at once", _gb(memory.activations)),
         ("together", _gb(memory.total)),
     ]
@@ -230,6 +253,9 @@ def _room(plan: Plan) -> Iterator[str]:
     else:
         yield "device: none is seen here, so that this machine's own memory is compared"
     yield f"disk: {_gb(plan.disk_bytes)} GB of {_gb(plan.free_bytes)} GB free"
+    if plan.devices > 1:
+        state = STATE_BYTES * plan.trained_parameters
+        yield f"memory of the first process while a state is written: {_gb(state)} GB"
     yield f"fits: {'unknown' if plan.fits is None else 'yes' if plan.fits else 'no'}"
     if not plan.fits:
         yield (

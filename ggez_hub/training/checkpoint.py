@@ -1,7 +1,8 @@
 """What a resumed run goes on from: one safetensors file.
 
 It holds the tensors that learn, the persistent buffers, AdamW's moments and the number of the step.
-Order, rate and random numbers of a step follow from its number.
+Order, rate and random numbers of a step follow from its number. Of a sharded model it holds complete
+tensors, so that another number of processes can go on from it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from ggez_hub.atomic_files import atomic_file
 from ggez_hub.errors import GgezError
+from ggez_hub.training.sharding import complete_tensor, is_sharded, sharded_as
 
 WEIGHT, MOMENT = "weight:", "moment:"
 
@@ -67,17 +69,31 @@ class Progress:
 
 
 def save(
-    path: Path, module: nn.Module, optimiser: torch.optim.Optimizer | None, progress: Progress
+    path: Path,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer | None,
+    progress: Progress,
+    *,
+    writes: bool = True,
 ) -> None:
-    """Write the state; the file is complete or absent."""
+    """Write the state; the file is complete or absent.
+
+    Every process of a sharded model calls it, of which one `writes`.
+    """
     tensors = {WEIGHT + name: tensor for name, tensor in _changing(module).items()}
     if optimiser is not None:
         for number, moments in optimiser.state_dict()["state"].items():
             tensors |= {f"{MOMENT}{key}:{number}": value for key, value in moments.items()}
-    # Tensors that share memory would be refused, views carry what they are views of.
-    plain = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
-    with atomic_file(path) as partial:
-        save_file(plain, partial, {"progress": json.dumps(asdict(progress))})
+    plain = {}
+    for name, tensor in tensors.items():
+        if writes or is_sharded(tensor):
+            complete = complete_tensor(tensor)
+            if writes:
+                # Tensors that share memory would be refused, views carry what they are views of.
+                plain[name] = complete.to("cpu", copy=True).contiguous()
+    if writes:
+        with atomic_file(path) as partial:
+            save_file(plain, partial, {"progress": json.dumps(asdict(progress))})
 
 
 def read_progress(path: Path) -> Progress:
@@ -91,13 +107,17 @@ def load(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer | None)
     with safe_open(path, "pt") as file:
         with torch.no_grad():
             for name, tensor in _changing(module).items():
-                tensor.copy_(file.get_tensor(WEIGHT + name))
+                tensor.copy_(sharded_as(tensor, file.get_tensor(WEIGHT + name)))
         if optimiser is not None:
             state: dict[str, Any] = optimiser.state_dict()
+            learning = [p for group in optimiser.param_groups for p in group["params"]]
             for name in file.keys():  # noqa: SIM118 - it is not a mapping
                 if name.startswith(MOMENT):
                     key, _, number = name.removeprefix(MOMENT).partition(":")
-                    state["state"].setdefault(int(number), {})[key] = file.get_tensor(name)
+                    value = file.get_tensor(name)
+                    if value.ndim:
+                        value = sharded_as(learning[int(number)], value)
+                    state["state"].setdefault(int(number), {})[key] = value
             # It puts the moments on the devices of their parameters.
             optimiser.load_state_dict(state)
     return read_progress(path)

@@ -1,4 +1,5 @@
-"""The steps of a stage, on accelerate: one CPU, one GPU, or `accelerate launch` over several.
+"""The steps of a stage, on accelerate: one CPU, one GPU, or `accelerate launch` over several,
+with a copy of the model each or sharded.
 
 A loop of our own, not transformers' Trainer: it serves models of transformers, diffusers and
 open_clip, with losses over a full batch (contrastive, by cached gradients) and sums that are divided
@@ -9,12 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from ggez_hub.errors import GgezError
 from ggez_hub.training import checkpoint
@@ -22,6 +26,7 @@ from ggez_hub.training.backend import StepContext, TrainingModule
 from ggez_hub.training.batches import BatchOrder, Rows, StepBatches, micro_batches, to_device
 from ggez_hub.training.checkpoint import Interrupted, Progress
 from ggez_hub.training.recipe import Optimiser, TrainRecipe
+from ggez_hub.training.sharding import complete_tensor, is_sharded
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -31,12 +36,13 @@ STATE, BEST = "state.safetensors", "best.safetensors"
 RECORDED_LOSSES = 20
 # Parts of the key of a generator: what is random in a step, and what in a validation.
 STEP, VALIDATION = 0, 1
-# What `accelerate launch` sets for each way to shard a model.
-SHARDED = {
-    "ACCELERATE_USE_FSDP": "FSDP",
+# What `accelerate launch` sets for each way to shard a model that is not offered.
+OTHER_SHARDING = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
 }
+# One process of a machine after the other loads the model.
+PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -81,16 +87,14 @@ class StageLoop:
         the step is done and its state is kept.
         """
         recipe, module, accelerator = self.recipe, self.module, self.accelerator
+        if not any(map(is_sharded, module.parameters())):
+            module.to(accelerator.device)
         optimiser = adamw(module, self.optimiser)
-        module.to(accelerator.device)
         progress = Progress()
         if (self.folder / STATE).is_file():
             progress = checkpoint.load(self.folder / STATE, module, optimiser)
-        wrapped = accelerator.prepare_model(module)
-        rank, processes = accelerator.process_index, accelerator.num_processes
-        context = StepContext(
-            wrapped, accelerator.backward, lambda: accelerator.no_sync(wrapped), rank, processes
-        )
+        context = self._context()
+        rank, processes = context.rank, context.processes
         module.train()
         batches_of = StepBatches(module, self.rows, self.order, recipe.micro_batch, rank, processes)
         first = self.steps if self._stops_early(progress) else progress.step
@@ -113,8 +117,9 @@ class StageLoop:
             due = done or progress.step % recipe.checkpoint_every == 0
             if done or progress.step % math.ceil(self.steps / RECORDED_LOSSES) == 0:
                 progress.record_loss()
-            if (due or leave) and accelerator.is_main_process:
-                checkpoint.save(self.folder / STATE, module, optimiser, progress)
+            if due or leave:
+                writes = accelerator.is_main_process
+                checkpoint.save(self.folder / STATE, module, optimiser, progress, writes=writes)
             if done:
                 break
             if leave:
@@ -122,13 +127,36 @@ class StageLoop:
                     f"stopped after step {progress.step} of {self.steps}",
                     "Its state is kept: the same command goes on from there.",
                 )
-        accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
+        if isinstance(context.call, torch.nn.Module):
+            accelerator.unwrap_model(context.call, keep_fp32_wrapper=False)
         accelerator.free_memory()
         if recipe.early_stop is not None:
             accelerator.wait_for_everyone()
             checkpoint.load(self.folder / BEST, module, None)
         module.eval()
         return progress
+
+    def _context(self, *, alone: bool = False) -> StepContext:
+        """How a step computes: with a copy of the model in each process, or a part of it.
+
+        `alone`: each process computes the same, without the others where it has a copy.
+        """
+        module, accelerator = self.module, self.accelerator
+        own = (0, 1) if alone else (accelerator.process_index, accelerator.num_processes)
+        if not any(map(is_sharded, module.parameters())):
+            if alone:
+                return StepContext(module, accelerator.backward)
+            wrapped = accelerator.prepare_model(module)
+            return StepContext(
+                wrapped, accelerator.backward, lambda: accelerator.no_sync(wrapped), *own
+            )
+
+        def call(**batch: Any) -> Any:
+            with accelerator.autocast():
+                return module(**batch)
+
+        # Gradients are reduced after each micro-batch: kept, they would be those of all weights.
+        return StepContext(call, accelerator.backward, nullcontext, *own)
 
     def _stops_early(self, progress: Progress) -> bool:
         stop = self.recipe.early_stop
@@ -153,8 +181,11 @@ class StageLoop:
         total, items, leave = self.accelerator.reduce(
             torch.stack(own).to(self.accelerator.device)
         ).tolist()
+        sharded = any(map(is_sharded, self.module.parameters()))
         for parameter in self.module.parameters():
             if parameter.grad is not None:
+                if sharded and not is_sharded(parameter):
+                    parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
                 # They are sums, of which several processes have taken the mean already.
                 parameter.grad.mul_(context.processes / items)
         return total / items, leave > 0
@@ -162,10 +193,14 @@ class StageLoop:
     def _clip(self, loss: float, step: int) -> None:
         """Limit the norm of the gradient; raises GgezError if it or the loss is not finite."""
         most = self.optimiser.max_grad_norm
-        norm = torch.nn.utils.clip_grad_norm_(
-            [p for p in self.module.parameters() if p.requires_grad],
-            math.inf if most == "none" else most,
-        )
+        learning = [p for p in self.module.parameters() if p.grad is not None]
+        # Parts and complete tensors are not added up together.
+        alike = [[p for p in learning if is_sharded(p) is sharded] for sharded in (True, False)]
+        norms = [get_total_norm([p.grad for p in group]) for group in alike if group]  # type: ignore[misc]
+        complete = [complete_tensor(own) for own in norms]
+        norm = complete[0] if len(complete) == 1 else get_total_norm(complete)
+        for group in alike:
+            clip_grads_with_norm_(group, math.inf if most == "none" else most, norm)
         for value, name in ((loss, "loss"), (float(norm), "norm of the gradient")):
             if not math.isfinite(value):
                 raise GgezError(
@@ -176,7 +211,7 @@ class StageLoop:
     def _validate(self, held_out: Rows, progress: Progress) -> float:
         """The mean loss of the held-out rows; every process computes it, so that all stop together."""
         module, recipe, accelerator = self.module, self.recipe, self.accelerator
-        context = StepContext(module, accelerator.backward)
+        context = self._context(alone=True)
         module.eval()
         total = items = 0.0
         with torch.no_grad():
@@ -192,17 +227,20 @@ class StageLoop:
         module.train()
         loss = total / items
         best = progress.record_validation(loss)
-        if best and recipe.early_stop is not None and accelerator.is_main_process:
-            checkpoint.save(self.folder / BEST, module, None, progress)
+        if best and recipe.early_stop is not None:
+            writes = accelerator.is_main_process
+            checkpoint.save(self.folder / BEST, module, None, progress, writes=writes)
         return loss
 
 
 def adamw(module: TrainingModule, settings: Optimiser) -> torch.optim.AdamW:
     """AdamW over what learns; gains and biases are not decayed."""
     learning = [p for p in module.parameters() if p.requires_grad]
+    # Scalars are by themselves: of a sharded model they are complete.
     groups = [
         {"params": [p for p in learning if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in learning if p.ndim == 1], "weight_decay": 0.0},
+        {"params": [p for p in learning if p.ndim == 0], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
@@ -221,28 +259,32 @@ def learning_rate(settings: Optimiser, step: int, steps: int) -> float:
 
 
 def new_accelerator(recipe: TrainRecipe) -> Accelerator:
-    """The accelerator of this process; raises GgezError for sharded models."""
-    from accelerate import Accelerator, DistributedType
+    """The accelerator of this process; raises GgezError for ways to shard that are not offered."""
+    from accelerate import Accelerator, DistributedType, InitProcessGroupKwargs
     from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
-    from accelerate.utils import parse_flag_from_env  # type: ignore[import-untyped]
+    from accelerate.utils import parse_flag_from_env, patch_environment  # type: ignore[import-untyped]
 
     # On a CPU accelerate ignores what it was asked for; elsewhere it needs the library first.
-    sharded = [name for flag, name in SHARDED.items() if parse_flag_from_env(flag)]
-    if not sharded:
+    other = [name for flag, name in OTHER_SHARDING.items() if parse_flag_from_env(flag)]
+    if not other:
         # It is one for the process, and would have the precision of an earlier run.
         AcceleratorState._reset_state()
-        found = Accelerator(mixed_precision="bf16" if recipe.precision == "bf16" else "no")
+        # The module is sharded by us, alike on every device.
+        with patch_environment(ACCELERATE_USE_FSDP="false"):
+            found = Accelerator(
+                mixed_precision="bf16" if recipe.precision == "bf16" else "no",
+                kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+            )
         if found.distributed_type not in (
             DistributedType.NO,
             DistributedType.MULTI_GPU,
             DistributedType.MULTI_CPU,
         ):
-            sharded = [str(found.distributed_type)]
-    if sharded:
+            other = [str(found.distributed_type)]
+    if other:
         raise GgezError(
-            f"accelerate is configured for {sharded[0]}: one process writes and reads the state of a "
-            "run, and would hold a part of the weights",
-            "Run it on one device, or data-parallel: `accelerate launch --multi_gpu`, or `--cpu`.",
+            f"accelerate is configured for {other[0]}, which was never tried here",
+            "Shard the model by FSDP: `accelerate launch --use_fsdp --fsdp_version 2`.",
         )
     if recipe.batch_size % found.num_processes:
         raise GgezError(

@@ -9,7 +9,7 @@ allocator leaves unused, are not counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from ggez_hub.training.batches import BatchOrder
 from ggez_hub.training.job import Job
 from ggez_hub.training.lora import add_lora, base_dtype, trained_parameters
 from ggez_hub.training.recipe import Stage
+from ggez_hub.training.sharding import blocks
 from ggez_hub.training.validation_split import RowCounts, count_rows
 
 # AdamW's two moments, in float32 like what learns.
@@ -35,19 +36,25 @@ UNCOUNTED = 0.2
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on one device; `activations` is None where the forward pass could not be followed."""
+    """Bytes on one device; `activations` is None where the forward pass could not be followed.
+
+    gathered  of a sharded model, what is complete at once: what is in no stack of layers, and a layer,
+              with their gradients, and the next layer
+    """
 
     weights: int
     gradients: int
     optimiser: int
     activations: int | None
+    gathered: int = 0
 
     @property
     def total(self) -> int | None:
         """The sum, None if a part is not known."""
         if self.activations is None:
             return None
-        return self.weights + self.gradients + self.optimiser + self.activations
+        kept = self.weights + self.gradients + self.optimiser
+        return kept + self.activations + self.gathered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +68,10 @@ class StagePlan(RowCounts):
 
 @dataclass(frozen=True)
 class Plan:
-    """A run in figures, with sizes in bytes; `modules` get factors."""
+    """A run in figures, with sizes in bytes; `modules` get factors.
+
+    `devices` are those over which the model is sharded; `memory` is that of one of them.
+    """
 
     base: str
     family: str
@@ -73,6 +83,7 @@ class Plan:
     micro_batch: int
     stages: tuple[StagePlan, ...]
     memory: Memory
+    devices: int
     device_bytes: int | None
     disk_bytes: int
     free_bytes: int
@@ -98,8 +109,11 @@ class Plan:
         return {**asdict(self), "memory": memory, "fits": self.fits}
 
 
-def plan(job: Job, out: Path) -> Plan:
-    """The cost of training into `out`; raises BadRecipe for a recipe that does not fit the base."""
+def plan(job: Job, out: Path, devices: int = 1) -> Plan:
+    """The cost of training into `out`, sharded over so many devices.
+
+    Raises BadRecipe for a recipe that does not fit the base.
+    """
     recipe = job.recipe
     job.check_base()
     parameters = sum(p.numel() for p in job.tree[""].parameters())
@@ -107,7 +121,7 @@ def plan(job: Job, out: Path) -> Plan:
     model = skeleton_in_training(job)
     trained = trained_parameters(model)
     prepared = job.backend.prepared(recipe, job.tree)
-    memory = memory_of(job, model)
+    memory = memory_of(job, model, devices)
     stages = tuple(_stage(job, stage) for stage in recipe.stages)
     # The output, at most in float32; the state, twice while it is written; copies of the data.
     copies = sum(job.examples(stage).nbytes for stage in recipe.stages)
@@ -130,6 +144,7 @@ def plan(job: Job, out: Path) -> Plan:
         micro_batch=recipe.micro_batch,
         stages=stages,
         memory=memory,
+        devices=devices,
         device_bytes=device_bytes(),
         disk_bytes=disk,
         free_bytes=free_disk_bytes(out),
@@ -166,15 +181,39 @@ def skeleton_in_training(job: Job) -> nn.Module:
     return model
 
 
-def memory_of(job: Job, model: nn.Module) -> Memory:
+def memory_of(job: Job, model: nn.Module, devices: int = 1) -> Memory:
     """The memory for training `model`, the skeleton of the job, which is of no use afterwards."""
     learning = trained_parameters(model)
-    weights = sum(t.numel() * t.element_size() for t in [*model.parameters(), *model.buffers()])
+    weights = sum(map(_nbytes, [*model.parameters(), *model.buffers()]))
+    gathered = _gathered(model) if devices > 1 else 0
     try:
         activations = _activations(job, model)
     except Exception:  # a model's code may need data where there is none: then nothing is known
         activations = None
-    return Memory(weights, FLOAT32 * learning, MOMENTS * learning, activations)
+    weights, gradients, moments = (
+        -(-kept // devices) for kept in (weights, FLOAT32 * learning, MOMENTS * learning)
+    )
+    return Memory(weights, gradients, moments, activations, gathered)
+
+
+def _gathered(model: nn.Module) -> int:
+    """What no stack of layers holds, and two layers: one with its gradients, one that is fetched."""
+
+    def sizes(parameters: Iterable[nn.Parameter]) -> tuple[int, int]:
+        """Weights, and weights with gradients."""
+        own = list(parameters)
+        weights = sum(map(_nbytes, own))
+        return weights, weights + sum(FLOAT32 * p.numel() for p in own if p.requires_grad)
+
+    layers = blocks(model)
+    inside = {p for layer in layers.values() for p in layer.parameters()}
+    _, outside = sizes(p for p in model.parameters() if p not in inside)
+    fetched, used = max((sizes(layer.parameters()) for layer in layers.values()), default=(0, 0))
+    return outside + used + fetched
+
+
+def _nbytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def _activations(job: Job, model: nn.Module) -> int:
@@ -185,7 +224,7 @@ def _activations(job: Job, model: nn.Module) -> int:
         model.to_empty(device="cpu").train()
         bf16 = recipe.precision == "bf16"
         with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-            counter = _ActivationCounter(_blocks(model) if recipe.gradient_checkpointing else {})
+            counter = _ActivationCounter(blocks(model) if recipe.gradient_checkpointing else {})
             with counter.counting():
                 job.backend.trace(recipe, job.tree, recipe.micro_batch)
     return counter.total
@@ -244,13 +283,3 @@ class _ActivationCounter:
 
     def _leave(self) -> None:
         self._block = None
-
-
-def _blocks(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers of the outermost stacks: what gradient checkpointing computes again as a unit."""
-    found: dict[str, nn.Module] = {}
-    for path, module in model.named_modules():
-        inside = any(path.startswith(f"{block}.") for block in found)
-        if not inside and isinstance(module, nn.ModuleList | nn.Sequential) and len(module) > 1:
-            found |= {f"{path}.{name}": layer for name, layer in module.named_children()}
-    return found

@@ -26,6 +26,7 @@ from ggez_hub.training.loop import STATE, StageLoop, StepReport, new_accelerator
 from ggez_hub.training.lora import add_lora, base_dtype, trained_parameters
 from ggez_hub.training.output import stored_names, write_finetune
 from ggez_hub.training.plan import Plan, plan
+from ggez_hub.training.sharding import configured, gather, shard, turns
 from ggez_hub.training.validation_split import batch_order, count_rows, stage_tables
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def train(
         if record is None:
             if on_start is not None and accelerator.is_main_process:
                 # A job of its own: planning leaves nothing of the skeleton.
-                on_start(RunStart(plan(replace(job), out), *_states(work, job)))
+                devices = accelerator.num_processes if configured() else 1
+                on_start(RunStart(plan(replace(job), out, devices), *_states(work, job)))
             project = job.recipe.trackio if accelerator.is_main_process else None
             try:
                 with _tracking(project, job.digest, on_step) as tracked:
@@ -124,8 +126,14 @@ def _run_stages(
     recipe = job.recipe
     with accelerator.main_process_first():
         tables = [stage_tables(job, stage, work) for stage in recipe.stages]
-    module = open_module(job)
-    module.to(accelerator.device)
+    sharding = configured()
+    if sharding is None:
+        module = open_module(job)
+        module.to(accelerator.device)
+    else:
+        with turns(accelerator):
+            module = open_module(job)
+            shard(module, sharding, accelerator.device)
     done: list[FinishedStage] = []
     for number, stage in enumerate(recipe.stages):
         folder = work / stage.name
@@ -156,13 +164,15 @@ def _run_stages(
         origin = job.examples(stage).origin
         done.append(FinishedStage(stage.name, origin, len(rows), progress.step))
     module.finish()
+    trained = trained_parameters(module)
+    gather(module, keep=accelerator.is_main_process)
     factors = {"lora.modules": len(job.targets)} if recipe.method == "lora" else {}
     run = FinishedRun(
         job=job,
         stages=done,
         held_out=len(held_out or ()),
         unused=count_rows(job, recipe.stages[-1]).unused,
-        trained=trained_parameters(module),
+        trained=trained,
         planned=loop.steps,
         progress=progress,
         derived={
@@ -170,6 +180,7 @@ def _run_stages(
             **factors,
             "device": accelerator.device.type,
             "processes": accelerator.num_processes,
+            **({"sharding": "FSDP2"} if sharding else {}),
         },
     )
     if accelerator.is_main_process:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import yaml
 
 from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
 from ggez_hub.evaluation.benchmarks.contents import Folders
 from ggez_hub.evaluation.benchmarks.preparation import prepare_benchmark
-from ggez_hub.evaluation.models.backend import find_backend
+from ggez_hub.evaluation.models.backend import find_backend, kept_answers
+from ggez_hub.evaluation.models.model_under_test import ModelUnderTest
 from ggez_hub.families import get_family
 from ggez_hub.plugins import BadPlugin
 from ggez_hub.recipe_file import BadRecipe
@@ -108,6 +111,23 @@ def test_the_version_of_the_plug_in_is_a_part_of_the_digest(installed, tmp_path)
 def test_a_family_of_a_plug_in_names_how_it_is_asked(installed):
     installed(POINTS, module=EXTENSION)
     assert find_backend(get_family("speech")).methods == ("likelihood",)
+
+
+def test_what_one_version_of_a_plug_in_computed_is_not_an_answer_of_another(
+    installed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _: tmp_path / "cache")
+    model = ModelUnderTest("0" * 64, (), False, lambda known: None)
+    kept_answers(model).keep({"what": "by ours alone"})
+    installed(POINTS, module=EXTENSION)
+    assert not kept_answers(model).find(["what"])
+    kept_answers(model).keep({"what": "by 1.2.3"})
+    shutil.rmtree(tmp_path / "site")
+    installed(POINTS, module=EXTENSION, version="1.2.4")
+    assert not kept_answers(model).find(["what"])
+    shutil.rmtree(tmp_path / "site")
+    installed(POINTS, module=EXTENSION)
+    assert kept_answers(model).find(["what"]) == {"what": "by 1.2.3"}
 
 
 def test_a_family_that_names_no_training_is_not_trained(installed, tmp_path):

@@ -16,6 +16,7 @@ from ggez_hub.registry.local_merge.inputs import ModelSource
 from ggez_hub.training.job import Job, read_training
 from ggez_hub.training.plan import memory_of, plan, skeleton_in_training
 from ggez_hub.training.run import open_module
+from ggez_hub.training.sharding import blocks
 from tests.training.material import CAPTIONS, job, write_recipe
 from tests.training.real_bases import SIZES, write_outline
 
@@ -103,6 +104,30 @@ def test_checkpointing_keeps_less(material):
     }
     assert asked[True].activations < 0.75 * asked[False].activations
     assert asked[True].optimiser == asked[False].optimiser
+
+
+def test_a_sharded_model_shares_its_memory(material):
+    path = write_recipe(material / "shared.yaml", method="full")
+    one, four = (memory_of(j := job(path), skeleton_in_training(j), devices) for devices in (1, 4))
+    assert (one.gathered, four.activations) == (0, one.activations)
+    assert four.weights == -(-one.weights // 4)
+    assert four.optimiser == one.optimiser / 4
+    model = open_module(job(path)).model
+    layers = [p.numel() for layer in blocks(model).values() for p in layer.parameters()]
+    largest = max(sum(p.numel() for p in layer.parameters()) for layer in blocks(model).values())
+    outside = sum(p.numel() for p in model.parameters()) - sum(layers)
+    # With gradients: what is in no layer, and one layer; the next one is fetched.
+    assert four.gathered == 4 * (2 * outside + 3 * largest)
+
+
+@pytest.mark.slow
+def test_the_full_fine_tune_of_27b_fits_eight_devices_of_80_gb(tmp_path):
+    path = next(path for path in REAL if path.stem == "gemma-3-27b.full")
+    asked = read_training(path)
+    repo = asked.base.partition("@")[0]
+    base = ModelSource(write_outline(tmp_path / "base", repo), repo, repo, "a" * 40)
+    found = plan(Job(asked, path.parent, base), tmp_path, 8)
+    assert found.memory.total < 80e9
 
 
 @pytest.mark.parametrize(("room", "fits"), [(1.3, True), (1.1, None), (0.9, False)])

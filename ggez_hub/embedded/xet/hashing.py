@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Final
 
 from blake3 import blake3
@@ -60,22 +61,14 @@ def hash_chunk(data: bytes) -> bytes:
 
 
 def hash_xorb(chunks: Iterable[tuple[bytes, int]]) -> bytes:
-    """The root of the Merkle tree over the hashes and lengths of chunks."""
-    nodes = list(chunks)
-    if not nodes:
-        return bytes(HASH_BYTES)
+    """The root of the Merkle tree over the hashes and lengths of chunks, of which few are held at once."""
+    level = iter(chunks)
+    first = list(islice(level, 2))
+    if len(first) < 2:
+        return first[0][0] if first else bytes(HASH_BYTES)
+    nodes = list(_parents(chain(first, level)))
     while len(nodes) > 1:
-        parents = []
-        start = 0
-        while start < len(nodes):
-            end = _end_of_node(nodes, start)
-            children = nodes[start:end]
-            text = "".join(f"{to_hex(digest)} : {size}\n" for digest, size in children)
-            parents.append(
-                (keyed_hash(_NODE_KEY, text.encode()), sum(size for _, size in children))
-            )
-            start = end
-        nodes = parents
+        nodes = list(_parents(nodes))
     return nodes[0][0]
 
 
@@ -100,9 +93,19 @@ def is_eligible(chunk: bytes) -> bool:
     return int.from_bytes(chunk[24:], "little") % _ELIGIBLE == 0
 
 
-def _end_of_node(nodes: Sequence[tuple[bytes, int]], start: int) -> int:
-    limit = min(start + 2 * _BRANCHING + 1, len(nodes))
-    for end in range(start + _FEWEST, limit):
-        if int.from_bytes(nodes[end][0][24:], "little") % _BRANCHING == 0:
-            return end + 1
-    return limit
+def _parents(nodes: Iterable[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
+    """The nodes of the next level; where one ends follows from the hashes of its children."""
+    children: list[tuple[bytes, int]] = []
+    for node in nodes:
+        children.append(node)
+        ends = int.from_bytes(node[0][24:], "little") % _BRANCHING == 0
+        if len(children) > 2 * _BRANCHING or (len(children) > _FEWEST and ends):
+            yield _parent(children)
+            children = []
+    if children:
+        yield _parent(children)
+
+
+def _parent(children: Sequence[tuple[bytes, int]]) -> tuple[bytes, int]:
+    text = "".join(f"{to_hex(digest)} : {size}\n" for digest, size in children)
+    return keyed_hash(_NODE_KEY, text.encode()), sum(size for _, size in children)

@@ -93,7 +93,12 @@ class XetObjects:
             self._check_file(file)
 
     def _check_file(self, file: FileInfo) -> None:
-        chunks: list[tuple[bytes, int]] = []
+        found = hash_file(self._checked_chunks(file))
+        if found != file.hash:
+            raise InvalidRequestError(f"The file has the hash {to_hex(found)}")
+
+    def _checked_chunks(self, file: FileInfo) -> Iterator[tuple[bytes, int]]:
+        """The chunks of the terms of a file, each term of which is checked."""
         for term, proof in zip(file.terms, file.proofs, strict=True):
             index = self.index(term.xorb)
             if not term.start < term.end <= len(index):
@@ -103,9 +108,7 @@ class XetObjects:
                 raise InvalidRequestError("The proof of a term of the shard is not valid")
             if sum(size for _, size in found) != term.size:
                 raise InvalidRequestError("A term of the shard has another length")
-            chunks += found
-        if hash_file(chunks) != file.hash:
-            raise InvalidRequestError(f"The file has the hash {to_hex(hash_file(chunks))}")
+            yield from found
 
     def register(self, repo: RepoRecord, shard: Shard) -> Iterator[int]:
         """Give a repo the files of a shard that was checked, all of them or none.

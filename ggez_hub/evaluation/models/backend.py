@@ -23,7 +23,7 @@ from ggez_hub.evaluation.models.weight_swap import Adapted, LiveWeights
 from ggez_hub.families import Family
 from ggez_hub.families.pretrained import NotLoaded
 from ggez_hub.parity.betas import Beta, beta_key, betas_of
-from ggez_hub.plugins import load_value
+from ggez_hub.plugins import installed, load_value
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.models.judge_model import JudgeModel
@@ -100,8 +100,9 @@ def engine() -> dict[str, str]:
 
 
 def kept_answers(model: ModelUnderTest) -> AnswerCache:
-    """A model's answers in the user's cache, by the versions of the libraries installed here."""
-    return answers_of(digest_json({"model": model.digest, "engine": engine()}))
+    """A model's answers in the user's cache, by the libraries and plug-ins installed here."""
+    families = [record.document for record in installed("families")]
+    return answers_of(digest_json({"model": model.digest, "engine": engine(), "plugins": families}))
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:

@@ -14,8 +14,8 @@ from ggez_hub.extras import require
 from ggez_hub.parity.intervals import LEVEL
 from ggez_hub.parity.score_intervals import t_quantile, wilson
 
-# Groups of items that the interval of alpha leaves out in turn.
-MOST_GROUPS = 100
+# Groups of items, groups of raters, and judgements that the interval of alpha leaves out in turn.
+MOST_GROUPS, MOST_JUDGEMENTS = 100, 400
 # A rater is flagged whose share of right gold answers is shown to be below this, by some of them, and
 # one who took less than this share of the time that raters took in the middle.
 GOLD_SHARE, FEWEST_GOLD = 0.8, 3
@@ -24,9 +24,9 @@ TIME_SHARE = 1 / 3
 
 @dataclass(frozen=True)
 class Agreement:
-    """Krippendorff's alpha (1 complete agreement, 0 that of chance) with its 95 % interval over items.
+    """Krippendorff's alpha with its 95 % interval over raters and items.
 
-    `units` were judged by two raters or more; NaN where there are none, or all values are the same.
+    1 is complete agreement, 0 that of chance. `units` were judged by two raters or more; NaN where there are none, or all values are the same.
     """
 
     alpha: float
@@ -43,27 +43,73 @@ class Agreement:
 def agreement(ratings: Ratings) -> Agreement:
     """The agreement of raters on one measure, taken as ordered values.
 
-    A unit is an output in the set that was shown. The interval is that of the
-    jackknife over items (B. Efron, 1982, chapter 3), which needs no random numbers.
+    A unit is an output in the set that was shown.
     """
     raters = len(np.unique(ratings.codes("rater")))
     units, items = _units(ratings)
-    values, value = np.unique(ratings.value, return_inverse=True)
-    counts = np.zeros((int(units.max(initial=-1)) + 1, len(values)), np.int64)
-    np.add.at(counts, (units, value), 1)
-    item = np.zeros(len(counts), np.int64)
-    item[units] = items
-    shared = counts.sum(axis=1) >= 2
-    counts, item = counts[shared], item[shared]
-    alpha = _alpha(counts)
-    _, group = np.unique(item, return_inverse=True)
-    groups = min(int(group.max(initial=-1)) + 1, MOST_GROUPS)
-    if not math.isfinite(alpha) or groups < 2:
-        return Agreement(alpha, math.nan, math.nan, len(counts), raters)
-    without = np.array([_alpha(counts[group % groups != left_out]) for left_out in range(groups)])
-    spread = (groups - 1) / groups * float(((without - without.mean()) ** 2).sum())
-    half = t_quantile((1 + LEVEL) / 2, groups - 1) * math.sqrt(spread)
-    return Agreement(alpha, alpha - half, min(alpha + half, 1.0), len(counts), raters)
+    _, value = np.unique(ratings.value, return_inverse=True)
+    units, items, rater, value = _shared(units, items, ratings.codes("rater"), value)
+    found = alpha_of(units, value)
+    half = half_width(found, units, items, rater, value)
+    low, high = found - half, min(found + half, 1.0) if math.isfinite(half) else math.nan
+    return Agreement(found, low, high, int(units.max(initial=-1)) + 1, raters)
+
+
+def alpha_of(units: Integers, values: Integers) -> float:
+    """Krippendorff's alpha of judgements by the number of their unit and of their value; or NaN."""
+    return _alpha(_counts(units, values))
+
+
+def half_width(
+    found: float, units: Integers, items: Integers, raters: Integers, values: Integers
+) -> float:
+    """Half of the 95 % interval of alpha, of judgements that all are of shared units; NaN if unknown.
+
+    The jackknife (B. Efron, 1982, chapter 3) clustered in two ways: the variance between items plus
+    that between raters less that of single judgements, never less than that between items. It
+    needs no random numbers. `benchmarks/humans.py` measures how often it holds the truth.
+    """
+    counts = _counts(units, values)
+
+    def without(group: Integers) -> Floats:
+        """Alpha without each of the groups."""
+        rows = [group == number for number in range(int(group.max()) + 1)]
+        left = [counts - _counts(units[own], values[own], counts.shape) for own in rows]
+        return np.array([_alpha(each) for each in left])
+
+    def variance(codes: Integers) -> tuple[float, int]:
+        _, group = np.unique(codes, return_inverse=True)
+        left = without(group.ravel() % MOST_GROUPS)
+        n = len(left)
+        return (n - 1) / n * float(((left - left.mean()) ** 2).sum()), n
+
+    if not math.isfinite(found) or min(len(np.unique(items)), len(np.unique(raters))) < 2:
+        return math.nan
+    of_items, n_items = variance(items)
+    of_raters, n_raters = variance(raters)
+    _, cell = np.unique(np.stack([items, raters]), axis=1, return_inverse=True)
+    cells = int(cell.max()) + 1
+    step = -(-cells // MOST_JUDGEMENTS)
+    chosen = np.where(cell.ravel() % step == 0, cell.ravel() // step, -1)
+    of_judgements = cells * float(np.mean((without(chosen) - found) ** 2))
+    squared = max(of_items + of_raters - of_judgements, of_items)
+    return t_quantile((1 + LEVEL) / 2, min(n_items, n_raters) - 1) * math.sqrt(squared)
+
+
+def _shared(
+    units: Integers, items: Integers, raters: Integers, values: Integers
+) -> tuple[Integers, Integers, Integers, Integers]:
+    """Those of units that two raters or more judged; the units are numbered anew."""
+    rows = np.bincount(units)[units] >= 2
+    return np.unique(units[rows], return_inverse=True)[1], items[rows], raters[rows], values[rows]
+
+
+def _counts(units: Integers, values: Integers, shape: tuple[int, ...] | None = None) -> Integers:
+    """(units, values): how often each unit was given each value."""
+    shape = shape or (int(units.max(initial=-1)) + 1, int(values.max(initial=-1)) + 1)
+    counts = np.zeros(shape, np.int64)
+    np.add.at(counts, (units, values), 1)
+    return counts
 
 
 def _units(ratings: Ratings) -> tuple[Integers, Integers]:
@@ -81,9 +127,10 @@ def _alpha(counts: Integers) -> float:
     require("eval", "krippendorff")
     import krippendorff
 
-    if (counts.sum(axis=0) > 0).sum() < 2:
-        return math.nan
+    counts = counts[counts.sum(axis=1) >= 2]
     used = counts[:, counts.sum(axis=0) > 0]
+    if used.shape[1] < 2:
+        return math.nan
     return float(krippendorff.alpha(value_counts=used, level_of_measurement="ordinal"))
 
 
