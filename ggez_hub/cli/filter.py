@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.command("filter")
 @click.argument("spec", type=FILE)
 @out_option("A new folder.", required=False)
-@engine_options
+@engine_options(divided=True)
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
 @click.option(
     "--evaluate",

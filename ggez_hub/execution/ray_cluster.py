@@ -30,7 +30,10 @@ class RayCluster:
 
         left: InFlight[Any] = InFlight(numbers, self._workers)
         shared = ray.put(task)
-        call = ray.remote(max_retries=RETRIES, num_gpus=int(device.startswith("cuda")))(_call)
+        # A task that may use a GPU does without one where there is none.
+        has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
+        gpus = int(device.startswith("cuda") and has_gpus)
+        call = ray.remote(max_retries=RETRIES, num_gpus=gpus)(_call)
         while True:
             left.start(lambda number: call.remote(shared, number))
             if not left.running:
