@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ class RayCluster:
     """
 
     def __init__(self, address: str | None, workers: int) -> None:
+        # Ray reports how it is used unless it is told not to.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 
         self._was_up = ray.is_initialized()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ggez_hub.data.pipeline import run_filter
+from ggez_hub.data.work_folder import container
 from ggez_hub.execution import Engine, WorkerLost, run_tasks
 
 from ..filter.corpora import spec
@@ -24,6 +30,7 @@ def cluster(tmp_path_factory):
     from ray.cluster_utils import Cluster
 
     root = str(Path(__file__).parents[2])
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     quiet = {"include_dashboard": False, "object_store_memory": 80_000_000}
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
     made.add_node(num_cpus=1, object_store_memory=80_000_000)
@@ -71,6 +78,39 @@ def test_a_filter_has_the_bytes_of_one_process(cluster, tmp_path):
     run_filter(asked, tmp_path, tmp_path / "here")
     run_filter(asked, tmp_path, tmp_path / "there", engine=Engine("ray"))
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
+
+
+# The cluster is that of RAY_ADDRESS.
+DRIVER = """
+import sys
+from pathlib import Path
+from ggez_hub.data.pipeline import run_filter
+from ggez_hub.data.spec import FilterSpec
+from ggez_hub.execution import Engine
+folder = Path(sys.argv[1])
+spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
+run_filter(spec, folder, folder / "out", engine=Engine("ray"))
+"""
+
+
+def test_the_command_is_killed_and_run_again(cluster, tmp_path):
+    asked = spec([many(tmp_path)], rows_per_shard=900, **TEXT)
+    (tmp_path / "spec.json").write_text(asked.model_dump_json())
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path)],
+        env=os.environ
+        | {"PYTHONPATH": str(Path(__file__).parents[2]), "RAY_ADDRESS": cluster.address},
+    )
+    work_folder, deadline = container(tmp_path / "out"), time.monotonic() + 300
+    while len(list(work_folder.glob("*/done/*/*/*"))) < 15 and time.monotonic() < deadline:
+        time.sleep(0.01)
+        assert driver.poll() is None
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    assert not (tmp_path / "out").exists()
+    run_filter(asked, tmp_path, tmp_path / "out", engine=Engine("ray"))
+    run_filter(asked, tmp_path, tmp_path / "here")
+    assert contents(tmp_path / "out") == contents(tmp_path / "here")
 
 
 def test_a_node_is_lost_in_the_midst(cluster, tmp_path):
