@@ -86,6 +86,9 @@ SECTIONS = {
     },
     "Serve and maintain": {
         "serve": CommandEntry("serve", "Serve a folder as a small Hugging Face hub."),
+        "hub": CommandEntry(
+            "hub", "Keep the hub of a folder: accounts, quotas, garbage, mirrors, backups."
+        ),
         "site": CommandEntry(
             "site", "The explorer: a map of the accepted adapters, as static files."
         ),
