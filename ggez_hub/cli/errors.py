@@ -78,6 +78,8 @@ OS_HINTS = {
 
 
 def _os_error(error: Any) -> Message:
+    if error.errno == errno.ENOMEM:
+        return NO_MEMORY
     where = f": {error.filename}" if error.filename else ""
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
@@ -183,7 +185,7 @@ NO_MEMORY = Message(
 
 def _runtime(error: Any) -> Message | None:
     # torch has no class of its own for what the processor's memory does not hold.
-    return NO_MEMORY if "can't allocate memory" in str(error) else None
+    return NO_MEMORY if re.search("(?:can't|cannot) allocate memory", str(error), re.I) else None
 
 
 def _unreachable(error: Any) -> Message:

@@ -1,10 +1,11 @@
 """A folder that holds a hub: repos as bare git repositories, large files by sha256 or in chunks, accounts in SQLite.
 
     root/
-      models|datasets|spaces/<namespace>/<name>.git
+      models|datasets|spaces|kernels/<namespace>/<name>.git
       lfs/<aa>/<bb>/<sha256>
       xet/<aa>/<bb>/<hash of a xorb>
       hub.sqlite3
+      reserve             space that is given up when the disk is full
       token               a write token of the folder's owner, readable by them alone
 
 Several processes may use one store at the same time.
@@ -12,6 +13,7 @@ Several processes may use one store at the same time.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -28,16 +30,23 @@ from ggez_hub.embedded.changes import Change, Remove, put_files
 from ggez_hub.embedded.commits import Signature
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.discussions import Discussions
-from ggez_hub.embedded.errors import AlreadyExistsError
+from ggez_hub.embedded.errors import AlreadyExistsError, is_full
 from ggez_hub.embedded.lfs import LfsObjects, Signer
 from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
+from ggez_hub.embedded.names import REPO_TYPES, split_repo_id
 from ggez_hub.embedded.names import repo_type as as_repo_type
-from ggez_hub.embedded.names import split_repo_id
+from ggez_hub.embedded.packing import pack_loose
+from ggez_hub.embedded.pruning import stored_bytes
+from ggez_hub.embedded.quotas import Quotas
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders
+from ggez_hub.embedded.reserve import Reserve
+from ggez_hub.embedded.webhooks import Webhooks
 from ggez_hub.embedded.xet.catalog import XetCatalog
 from ggez_hub.embedded.xet.storage import XetObjects
 
 _ABANDONED_AFTER: Final = 24 * 3600
+# Other users of the machine could read private repos there. The root may be a folder of other things, too.
+_PRIVATE_FOLDERS: Final = (*(f"{kind}s" for kind in REPO_TYPES), "lfs", "xet")
 
 
 class HubStore(AbstractContextManager["HubStore"]):
@@ -51,7 +60,10 @@ class HubStore(AbstractContextManager["HubStore"]):
         self.discussions = Discussions(self.database)
         self.grants = Grants(self.database)
         self.index = ListingIndex(self.database)
-        self._folders = RepoFolders(root)
+        self.reserve = Reserve(root)
+        self.webhooks = Webhooks(self.database)
+        self.quotas = Quotas(self.database, lambda repo: stored_bytes(self.folder(repo)))
+        self.folders = RepoFolders(root)
         self.lfs = LfsObjects(root / "lfs")
         self.xet = XetObjects(root / "xet", XetCatalog(self.database), self.lfs)
         self.signer = Signer(self.database.secret("uploads"))
@@ -60,10 +72,13 @@ class HubStore(AbstractContextManager["HubStore"]):
     def open(cls, root: Path) -> HubStore:
         """The store in a folder, which is made if it does not exist."""
         root = Path(root).absolute()
-        root.mkdir(parents=True, exist_ok=True)
+        if not root.exists() or not any(root.iterdir()):
+            _make_private(root)
         with FileLock(root / "open.lock"):
-            store = cls(root)
-        with store._repos_lock():
+            for name in _PRIVATE_FOLDERS:
+                _make_private(root / name)
+            store = Reserve(root).spend_on(lambda: cls(root))
+        with store.repos_lock():
             return store
 
     def close(self) -> None:
@@ -111,23 +126,27 @@ class HubStore(AbstractContextManager["HubStore"]):
         namespace, name = split_repo_id(repo_id)
         if not self.accounts.exists(namespace):
             self.accounts.add_org(namespace)
-        with self._repos_lock():
+        with self.repos_lock():
             if self.catalog.find(kind, namespace, name) is not None:
                 if exist_ok:
                     return
                 raise AlreadyExistsError(f"You already created this {kind} repo")
             # The folder first: a repo in the catalog can always be opened.
-            self._folders.create(self._folders.path(kind, namespace, name))
+            self.folders.create(self.folders.path(kind, namespace, name))
             self.catalog.add(kind, namespace, name, private=private)
 
     def delete_repo(self, repo: RepoRecord) -> None:
-        """Remove a repo and the large files that no other repo holds."""
-        with self._repos_lock():
-            with self.lfs.lock():
-                for oid in self.catalog.remove(repo):
-                    self.lfs.remove(oid)
-                self.xet.remove_unused()
-            self._folders.discard(self.folder(repo))
+        """Remove a repo and the large files that no other repo holds; also where the disk is full."""
+        with self.repos_lock():
+            self.reserve.spend_on(lambda: self._delete(repo))
+        self.reserve.fill()
+
+    def _delete(self, repo: RepoRecord) -> None:
+        with self.lfs.lock():
+            for oid in self.catalog.remove(repo):
+                self.lfs.remove(oid)
+            self.xet.remove_unused()
+        self.folders.discard(self.folder(repo))
 
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
         """Give a repo another id.
@@ -135,13 +154,13 @@ class HubStore(AbstractContextManager["HubStore"]):
         Raises AlreadyExistsError, InvalidRequestError if the id is malformed.
         """
         namespace, name = split_repo_id(target)
-        with self._repos_lock():
+        with self.repos_lock():
             moved = self.catalog.rename(repo, namespace, name)
             self._finish_moves()
         return moved
 
     @contextmanager
-    def _repos_lock(self) -> Iterator[None]:
+    def repos_lock(self) -> Iterator[None]:
         """Held while repos come, go or move; what a killed process had begun is finished first."""
         with FileLock(self.root / "repos.lock"):
             self._finish_moves()
@@ -149,7 +168,7 @@ class HubStore(AbstractContextManager["HubStore"]):
 
     def _finish_moves(self) -> None:
         for repo, namespace, name in self.catalog.unfinished_moves():
-            self._folders.move(self._folders.path(repo.type, namespace, name), self.folder(repo))
+            self.folders.move(self.folders.path(repo.type, namespace, name), self.folder(repo))
             self.catalog.finish_move(repo)
 
     def repo(self, repo_type: str, repo_id: str) -> RepoRecord:
@@ -161,11 +180,13 @@ class HubStore(AbstractContextManager["HubStore"]):
 
     def folder(self, repo: RepoRecord) -> Path:
         """The git folder of a repo."""
-        return self._folders.path(repo.type, repo.namespace, repo.name)
+        return self.folders.path(repo.type, repo.namespace, repo.name)
 
     def git(self, repo: RepoRecord) -> GitRepository:
         """The git repository of a repo, to be used in a `with` block."""
-        return GitRepository(self.folder(repo), partial(self.index.forget, repo))
+        return GitRepository(
+            self.folder(repo), partial(self.index.forget, repo), partial(self.webhooks.record, repo)
+        )
 
     def summary(self, repo: RepoRecord, git: GitRepository, revision: str | None) -> Summary | None:
         """The summary of a revision (None or HEAD: that of main); None for a repo without commits.
@@ -182,8 +203,12 @@ class HubStore(AbstractContextManager["HubStore"]):
     def listing(self, query: RepoQuery, offset: int, limit: int) -> list[ListedRepo]:
         """The repos that a query finds, from the `offset`th on, at most `limit`."""
         for repo in self.index.missing(query.kind):
-            # A repo that is being deleted has no folder any longer.
-            with suppress(FileNotFoundError, NotADirectoryError), self.git(repo) as git:
+            # A repo that is being deleted has no folder any longer; one that is damaged lacks objects, and
+            # keeps nobody from the others.
+            with (
+                suppress(FileNotFoundError, NotADirectoryError, KeyError),
+                self.git(repo) as git,
+            ):
                 self._indexed(repo, git)
         return self.index.search(query, offset, limit)
 
@@ -191,7 +216,12 @@ class HubStore(AbstractContextManager["HubStore"]):
         with git.lock():
             head = git.refs.head(DEFAULT_BRANCH)
             summary = summarize(repo.type, git.objects, head) if head else None
-            self.index.put(repo, summary)
+            try:
+                self.index.put(repo, summary)
+            except sqlite3.OperationalError as error:
+                # Whoever reads a repo can do without.
+                if not is_full(error):
+                    raise
         return summary
 
     # Commits
@@ -230,14 +260,28 @@ class HubStore(AbstractContextManager["HubStore"]):
         with self.git(self.repo(repo_type, repo_id)) as git:
             return git.refs.head(branch)
 
+    def tidy(self, repo: RepoRecord) -> None:
+        """Pack the loose objects of a repo, where they are many; a failure leaves them as they are."""
+        with suppress(OSError):
+            pack_loose(self.folder(repo))
+
     def remove_abandoned(self) -> None:
         """Delete what uploads and commits left behind that were killed a day ago or earlier."""
         before = time.time() - _ABANDONED_AFTER
         for path in (
             *self.lfs.leftovers(),
             *self.xet.leftovers(),
-            *self._folders.leftovers(),
+            *self.folders.leftovers(),
         ):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:
                     path.unlink()
+
+
+def _make_private(folder: Path) -> None:
+    """Have a folder that is closed to other users; what its owner opened to a group alone stays so."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o007:
+        # Whoever is not the owner of a shared folder cannot close it.
+        with suppress(PermissionError):
+            folder.chmod(0o700)

@@ -13,7 +13,8 @@ of renamings and whose fallback are followed here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.families.family import KeyMap, NotOneToOne, TiedWeight
 from ggez_hub.families.plain_names import plain_names
+from ggez_hub.families.stored_rows import Conversion, Runs
 from ggez_hub.families.transformers_folder import CONFIG, Checkpoint, read_checkpoint
 
 # Classes for a config that names none: the head that most checkpoints of the type have.
@@ -62,19 +64,25 @@ class StoredNames:
     def __init__(self, model: Any, names: Collection[str]) -> None:
         from transformers.core_model_loading import dot_natural_key
 
-        self.names = names
+        self.names, self.model = names, model
         self.parameters = set(model.state_dict())
         self.tied = _tied(model)
         # Parameter -> stored tensor, where the tensor is loaded as it is.
         self.stored: dict[str, str] = {}
-        # Parameter -> why no stored tensor is its value.
+        # Parameter -> why no stored tensor is its value, and what is converted into it.
         self.changed: dict[str, str] = {}
+        self.converted: dict[str, str] = {}
+        self.sources: dict[str, list[tuple[str, Converted]]] = {}
         rename = _renaming(model)
         # The loader's order: some renamings depend on names that came before.
         for name in sorted(names, key=dot_natural_key):
-            for parameter, conversion in rename(name):
+            renamed = rename(name)
+            if (conversion := renamed[0][1]) is not None:
+                self.sources.setdefault(conversion.renamed, []).append((name, conversion))
+            for parameter, conversion in renamed:
                 if conversion is not None:
                     self.changed[parameter] = f"transformers converts it ({conversion})"
+                    self.converted[parameter] = conversion.renamed
                 elif parameter in self.stored:
                     both = f"{self.stored[parameter]!r} and {name!r}"
                     self.changed[parameter] = f"the base has both {both} for it"
@@ -113,10 +121,18 @@ class StoredNames:
             stored = next((self.stored[name] for name in group if name in self.stored), None)
             raise TiedWeight(module, stored, [name for name in group if name != parameter])
         if parameter in self.changed:
-            raise _no_tensor(module, self.changed[parameter])
+            raise _no_tensor(module, self.changed[parameter], self._rows(parameter))
         return self.stored.get(parameter)
 
-    def _before_conversion(self, module: str, path: str, conversion: str) -> str:
+    def _rows(self, parameter: str) -> dict[str, Runs]:
+        if not isinstance(self.names, Mapping) or parameter not in self.converted:
+            return {}
+        renamed = self.converted[parameter]
+        sources = [(name, one.pattern) for name, one in self.sources[renamed]]
+        converter = self.sources[renamed][0][1].converter
+        return Conversion(converter, renamed, sources).rows(parameter, self.model, self.names)
+
+    def _before_conversion(self, module: str, path: str, conversion: Converted) -> str:
         # The experts of a mixture are stored one by one and stacked when they are loaded. An
         # adapter of transformers 4 has a module for each, with the name of the stored tensor.
         if path in self.names:
@@ -124,14 +140,29 @@ class StoredNames:
         raise _no_tensor(module, f"transformers converts it ({conversion})")
 
 
-def _no_tensor(module: str, reason: str) -> NotOneToOne:
+def _no_tensor(module: str, reason: str, rows: Mapping[str, Runs] | None = None) -> NotOneToOne:
     return NotOneToOne(
         f"module {module!r} has no tensor of its own in the base: {reason}",
         "Use the adapter with PEFT on the loaded model.",
+        rows,
     )
 
 
-def _renaming(model: Any, older: bool = False) -> Callable[[str], list[tuple[str, str | None]]]:
+@dataclass(frozen=True)
+class Converted:
+    """A stored name that a converter of transformers takes, by one of its patterns."""
+
+    converter: Any
+    renamed: str
+    pattern: str
+
+    def __str__(self) -> str:
+        return ", ".join(type(operation).__name__ for operation in self.converter.operations)
+
+
+def _renaming(
+    model: Any, older: bool = False
+) -> Callable[[str], list[tuple[str, Converted | None]]]:
     """From a stored name to the parameters that it is loaded into, each with what converts it.
 
     A name that is renamed only gives one parameter and None. Names whose meaning depends on
@@ -154,14 +185,14 @@ def _renaming(model: Any, older: bool = False) -> Callable[[str], list[tuple[str
     by_pattern = {pattern: c for c in converters for pattern in c.source_patterns}
     state, prefix = model.state_dict(), model.base_model_prefix
 
-    def rename(name: str) -> list[tuple[str, str | None]]:
+    def rename(name: str) -> list[tuple[str, Converted | None]]:
         renamed, pattern = rename_source_key(name, renamings, converters, prefix, state)
         if renamed not in state and name in state:
             renamed, pattern = rename_source_key(name, [], [], prefix, state)
         if pattern is None:
             return [(renamed, None)]
         converter = by_pattern[pattern]
-        conversion = ", ".join(type(operation).__name__ for operation in converter.operations)
+        conversion = Converted(converter, renamed, pattern)
         first = converter.target_patterns[0]
         return [(renamed.replace(first, t), conversion) for t in converter.target_patterns]
 

@@ -47,7 +47,7 @@ class Hub:
 
     An `offline` hub is never asked: what reads answers from the cache or raises NotInCache, all else
     raises GgezError. The answers of a `temporary` one, whose address ends with the command, are not
-    kept. `signatures` is what is asked of what it holds, None what trust.yaml says; with
+    kept; `folder` is where it is on this machine. `signatures` is what is asked of what it holds, None what trust.yaml says; with
     `allow_stale` an index may be older than one seen before. Methods raise what the client raises,
     beside the errors that they name.
     """
@@ -58,6 +58,7 @@ class Hub:
     temporary: bool = False
     signatures: Signatures | None = None
     allow_stale: bool = False
+    folder: Path | None = None
 
     @classmethod
     def of_environment(cls, endpoint: str | None = None, *, offline: bool = False) -> Hub:
@@ -355,10 +356,12 @@ class Hub:
             check_file(path, file, where=f"{repo}@{revision[:12]}")
         return paths[0].parents[wanted[0].path.count("/")]
 
-    def forget(self, repo: str, revision: str, paths: Iterable[str]) -> None:
+    def forget(
+        self, repo: str, revision: str, paths: Iterable[str], repo_type: str = "model"
+    ) -> None:
         """Remove fetched files of a commit from the user's cache."""
         for path in paths:
-            if found := self._cached(repo, revision, path):
+            if found := self._cached(repo, revision, path, repo_type):
                 remove(Path(found))
 
     def missing_bytes(
