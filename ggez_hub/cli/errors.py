@@ -41,7 +41,15 @@ class Message(NamedTuple):
 
 
 def explain(error: BaseException) -> CommandFailed:
-    """The message for `error`; an unexpected error asks for a report."""
+    """The message for `error`, and which task of a run raised it; an unexpected error asks for a report."""
+    found = _explained(error)
+    notes = getattr(error, "__notes__", ())
+    if task := ", ".join(note for note in notes if re.match(r"task [0-9]+ of ", note)):
+        return CommandFailed(f"{found.message} ({task})", found.hint, found.exit_code)
+    return found
+
+
+def _explained(error: BaseException) -> CommandFailed:
     if isinstance(error, GgezError):
         return CommandFailed(error.message, error.hint, error.exit_code)
     endpoint = os.environ.get("HF_ENDPOINT")
@@ -205,9 +213,12 @@ def _unreachable(error: Any) -> Message:
 
 # By the top package and name of the class, so that nothing heavy is imported to print an error.
 MESSAGES: dict[str, Message | Callable[[Any], Message | None]] = {
-    # The embedded hub does not import our error classes.
+    # The embedded hub and `execution` do not import our error classes.
     "ggez_hub.SessionError": _embedded,
     "ggez_hub.HubError": _embedded,
+    "ggez_hub.WorkerLost": Message(
+        "{}", "Perhaps for lack of memory: fewer --workers need less. What was done is kept."
+    ),
     "huggingface_hub.OfflineModeIsEnabled": Message(
         "this needs the network and HF_HUB_OFFLINE is set: {}",
         "Unset HF_HUB_OFFLINE, or pull once with a network: what was fetched serves offline.",
