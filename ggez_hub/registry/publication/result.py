@@ -32,7 +32,7 @@ from ggez_hub.registry.pull.pull import Pulled
 from ggez_hub.registry.pull.result_card import claimed_rows
 from ggez_hub.registry.result_forms import get_form
 from ggez_hub.registry.trust.own_key import own_signing_key
-from ggez_hub.registry.trust.statement import SigningKey, with_signature
+from ggez_hub.registry.trust.signing import SigningKey, with_signature
 
 
 @dataclass(frozen=True)

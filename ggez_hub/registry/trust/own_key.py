@@ -13,7 +13,7 @@ from ggez_hub.extras import require
 from ggez_hub.hub import Hub
 from ggez_hub.registry.constants import SIGNING_KEY, VERIFYING_KEY
 from ggez_hub.registry.trust.policy import Signer, TrustPolicy
-from ggez_hub.registry.trust.statement import SigningKey
+from ggez_hub.registry.trust.signing import SigningKey
 
 
 def own_signing_key(hub: Hub) -> SigningKey | None:
