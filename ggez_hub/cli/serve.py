@@ -53,6 +53,13 @@ from ggez_hub.errors import GgezError, UsageProblem
     metavar="NAME",
     help="A name by which the hub may be called, besides its addresses, localhost and --public-url.",
 )
+@click.option(
+    "--webhook-host",
+    "webhook_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="A host to which webhooks may be sent (`hub webhook add`); to others none are.",
+)
 @output_options
 def serve_command(
     root: Path,
@@ -65,6 +72,7 @@ def serve_command(
     proxies: tuple[str, ...],
     origins: tuple[str, ...],
     hosts: tuple[str, ...],
+    webhook_hosts: tuple[str, ...],
     out: Output,
 ) -> None:
     """Serve a folder as a small Hugging Face hub.
@@ -87,7 +95,15 @@ def serve_command(
 
     try:
         network = Network(public_url, proxies, origins, hosts, certificate, key)
-        serve(root, host, port, accounts, network=network, announce=announce)
+        serve(
+            root,
+            host,
+            port,
+            accounts,
+            network=network,
+            announce=announce,
+            webhook_hosts=webhook_hosts,
+        )
     except HubError as error:
         if error.status < 500:
             raise UsageProblem(error.message) from error

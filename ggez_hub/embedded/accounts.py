@@ -117,7 +117,7 @@ class Accounts:
         added = self._database.write(
             "INSERT OR REPLACE INTO tokens (digest, account, scope) "
             "SELECT ?, key, ? FROM accounts WHERE name = ? AND kind = 'user'",
-            _digest(token),
+            token_digest(token),
             scope,
             name,
         )
@@ -126,14 +126,14 @@ class Accounts:
 
     def revoke_token(self, token: str) -> bool:
         """Accept `token` no longer; whether this hub knew it."""
-        return self._database.write("DELETE FROM tokens WHERE digest = ?", _digest(token)) == 1
+        return self._database.write("DELETE FROM tokens WHERE digest = ?", token_digest(token)) == 1
 
     def authenticate(self, token: str) -> Principal:
         """The caller who shows `token`; raises AuthenticationError if this hub does not know it."""
         row = self._database.row(
             "SELECT accounts.*, tokens.scope FROM tokens JOIN accounts ON accounts.key = account "
             "WHERE digest = ?",
-            _digest(token),
+            token_digest(token),
         )
         if row is None:
             raise AuthenticationError("Invalid credentials in Authorization header")
@@ -162,7 +162,8 @@ class Accounts:
         )
 
 
-def _digest(token: str) -> str:
+def token_digest(token: str) -> str:
+    """What is kept of a token."""
     # Tokens are long and random, so a plain hash cannot be reversed by guessing.
     return hashlib.sha256(token.encode()).hexdigest()
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ggez_hub.embedded.database import Database, from_row
-from ggez_hub.embedded.errors import AlreadyExistsError, RepoNotFoundError
+from ggez_hub.embedded.errors import AlreadyExistsError, PurgedError, RepoNotFoundError
 from ggez_hub.embedded.lfs import Pointer
 from ggez_hub.embedded.names import URL_PREFIXES, RepoType
 
 Gated = Literal["auto", "manual"]
+# What was used so many seconds ago or less need not be marked as used.
+FRESH: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,20 @@ class Catalog:
             name,
         )
 
+    def all(self) -> list[RepoRecord]:
+        """All repos, oldest first."""
+        rows = self._database.rows("SELECT * FROM repos ORDER BY key")
+        return [from_row(RepoRecord, row) for row in rows]
+
+    def set_git_bytes(self, repo: RepoRecord, nbytes: int) -> None:
+        """Record how much git holds of a repo."""
+        self._database.write("UPDATE repos SET git_bytes = ? WHERE key = ?", nbytes, repo.key)
+
+    def of(self, namespace: str) -> list[RepoRecord]:
+        """The repos of a namespace."""
+        rows = self._database.rows("SELECT * FROM repos WHERE namespace = ?", namespace)
+        return [from_row(RepoRecord, row) for row in rows]
+
     def by_key(self, key: int) -> RepoRecord | None:
         """The repo of that key, or None."""
         return self._repo("key = ?", key)
@@ -127,17 +144,72 @@ class Catalog:
             connection.execute("DELETE FROM repos WHERE key = ?", (repo.key,))
         return [row["oid"] for row in orphans]
 
+    def refuse_purged(self, digests: Iterable[str]) -> None:
+        """Raise PurgedError if one of the digests is of content that was removed for good."""
+        query = "SELECT 1 FROM purged WHERE digest = ?"
+        if any(self._database.row(query, digest) for digest in digests):
+            raise PurgedError
+
     def link(self, repo: RepoRecord, pointer: Pointer) -> None:
-        """Record that a repo holds an LFS object."""
+        """Record that a repo holds an LFS object; raises PurgedError."""
+        self.refuse_purged([pointer.oid])
         self._database.write(
-            "INSERT OR IGNORE INTO objects VALUES (?, ?, ?)", repo.key, pointer.oid, pointer.size
+            "INSERT INTO objects (repo, oid, size, used) VALUES (?, ?, ?, strftime('%s', 'now')) "
+            "ON CONFLICT DO UPDATE SET used = excluded.used",
+            repo.key,
+            pointer.oid,
+            pointer.size,
         )
+
+    def share(self, repo: RepoRecord, other: RepoRecord, oids: Iterable[str]) -> dict[str, int]:
+        """Let `other` hold those of `oids` that a repo holds, too: these, with their sizes."""
+        with self._database.transaction() as connection:
+            rows = [
+                row
+                for oid in oids
+                for row in connection.execute(
+                    "INSERT INTO objects (repo, oid, size, used) "
+                    "SELECT ?, oid, size, strftime('%s', 'now') FROM objects WHERE repo = ? AND oid = ? "
+                    "ON CONFLICT DO UPDATE SET used = excluded.used RETURNING oid, size",
+                    (other.key, repo.key, oid),
+                )
+            ]
+        return {row["oid"]: row["size"] for row in rows}
+
+    def unlink(
+        self, repo: RepoRecord, keep: Collection[str], before: int, *, dry_run: bool
+    ) -> list[str]:
+        """Forget the LFS objects of a repo but for `keep`, and what was used since `before`: these."""
+        query = "SELECT oid FROM objects WHERE repo = ? AND used < ?"
+        with self._database.transaction() as connection:
+            rows = connection.execute(query, (repo.key, before)).fetchall()
+            unused = [row["oid"] for row in rows if row["oid"] not in keep]
+            if not dry_run:
+                connection.executemany(
+                    "DELETE FROM objects WHERE repo = ? AND oid = ?",
+                    [(repo.key, oid) for oid in unused],
+                )
+        return unused
 
     def linked(self, repo: RepoRecord, oids: Iterable[str]) -> dict[str, int]:
         """Which of `oids` a repo holds, with their sizes."""
         query = "SELECT oid, size FROM objects WHERE repo = ? AND oid = ?"
         rows = (self._database.row(query, repo.key, oid) for oid in oids)
         return {row["oid"]: row["size"] for row in rows if row is not None}
+
+    def use(self, repo: RepoRecord, oids: Iterable[str]) -> dict[str, int]:
+        """As `linked`; what is held is not garbage from now on."""
+        held = self.linked(repo, oids)
+        stale = "SELECT 1 FROM objects WHERE repo = ? AND oid = ? AND used < ?"
+        before = time.time() - FRESH
+        if any(self._database.row(stale, repo.key, oid, before) for oid in held):
+            return self.share(repo, repo, held)
+        return held
+
+    def sizes(self, repo: RepoRecord) -> set[int]:
+        """The sizes of a repo's LFS objects."""
+        rows = self._database.rows("SELECT DISTINCT size FROM objects WHERE repo = ?", repo.key)
+        return {row["size"] for row in rows}
 
     def used_storage(self, repo: RepoRecord) -> int:
         """The bytes of a repo's LFS objects."""

@@ -159,8 +159,78 @@ CREATE TABLE xet_chunks (
 CREATE INDEX xet_chunks_by_oid ON xet_chunks (oid);
 """
 
+# When a repo was last given an object or a xorb, or somebody counted on that: such are not garbage yet. How
+# much a namespace may hold, and what git holds of a repo. Content that may not come back. Who is told of
+# what happens: triggers record it with the change itself, in whichever way it is made.
+_V4: Final = """
+ALTER TABLE objects ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE repo_xorbs ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE accounts ADD COLUMN quota INTEGER;
+ALTER TABLE repos ADD COLUMN git_bytes INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE purged (
+    digest TEXT PRIMARY KEY,
+    purged INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
+) WITHOUT ROWID;
+CREATE TABLE webhooks (
+    key INTEGER PRIMARY KEY,
+    url TEXT NOT NULL,
+    watched TEXT NOT NULL COLLATE NOCASE,
+    secret TEXT NOT NULL,
+    failed INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE deliveries (
+    key INTEGER PRIMARY KEY,
+    webhook INTEGER NOT NULL REFERENCES webhooks ON DELETE CASCADE,
+    scope TEXT NOT NULL,
+    action TEXT NOT NULL,
+    repo INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    name TEXT NOT NULL,
+    private INTEGER NOT NULL,
+    discussion INTEGER,
+    refs TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due INTEGER NOT NULL DEFAULT 0
+);
+CREATE VIEW watched_repos AS
+    SELECT webhooks.key AS webhook, repos.key AS repo, type, namespace || '/' || name AS name, private
+    FROM webhooks JOIN repos ON watched IN (namespace, namespace || '/' || name);
+CREATE TRIGGER repo_made AFTER INSERT ON repos BEGIN
+    INSERT INTO deliveries (webhook, scope, action, repo, type, name, private)
+    SELECT webhook, 'repo', 'create', repo, type, name, private FROM watched_repos WHERE repo = NEW.key;
+END;
+CREATE TRIGGER repo_changed AFTER UPDATE OF namespace, name, private, gated ON repos BEGIN
+    INSERT INTO deliveries (webhook, scope, action, repo, type, name, private)
+    SELECT webhook, CASE WHEN NEW.namespace || '/' || NEW.name = OLD.namespace || '/' || OLD.name
+        THEN 'repo.config' ELSE 'repo' END,
+        CASE WHEN NEW.namespace || '/' || NEW.name = OLD.namespace || '/' || OLD.name
+        THEN 'update' ELSE 'move' END,
+        repo, type, name, private FROM watched_repos WHERE repo = NEW.key;
+END;
+CREATE TRIGGER repo_removed BEFORE DELETE ON repos BEGIN
+    INSERT INTO deliveries (webhook, scope, action, repo, type, name, private)
+    SELECT webhook, 'repo', 'delete', repo, type, name, private FROM watched_repos WHERE repo = OLD.key;
+END;
+CREATE TRIGGER discussion_opened AFTER INSERT ON discussions BEGIN
+    INSERT INTO deliveries (webhook, scope, action, repo, type, name, private, discussion)
+    SELECT webhook, 'discussion', 'create', repo, type, name, private, NEW.key
+    FROM watched_repos WHERE repo = NEW.repo;
+END;
+CREATE TRIGGER discussion_changed AFTER UPDATE OF title, status ON discussions BEGIN
+    INSERT INTO deliveries (webhook, scope, action, repo, type, name, private, discussion)
+    SELECT webhook, 'discussion', 'update', repo, type, name, private, NEW.key
+    FROM watched_repos WHERE repo = NEW.repo;
+END;
+CREATE TRIGGER discussion_commented AFTER INSERT ON events WHEN NEW.kind = 'comment' BEGIN
+    INSERT INTO deliveries (webhook, scope, action, repo, type, name, private, discussion)
+    SELECT webhook, 'discussion.comment', 'create', watched_repos.repo, type, name, private, NEW.discussion
+    FROM watched_repos JOIN discussions ON discussions.repo = watched_repos.repo
+    WHERE discussions.key = NEW.discussion;
+END;
+"""
+
 # From each version of the schema to the next.
-STEPS: Final = (_V1, _V2, _V3)
+STEPS: Final = (_V1, _V2, _V3, _V4)
 
 
 class Database:
@@ -237,9 +307,19 @@ class Database:
                     f"{len(STEPS)}: use the version that wrote it"
                 )
             for step in STEPS[version:]:
-                for statement in step.split(";"):
+                for statement in _statements(step):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script; those inside a trigger are part of it."""
+    statement = ""
+    for part in script.split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def from_row(kind: type[T], row: sqlite3.Row) -> T:

@@ -135,6 +135,21 @@ class TooLargeError(HubError):
     status = 413
 
 
+class QuotaExceededError(HubError):
+    """A user or an organisation holds as much as they may."""
+
+    status = 507
+
+
+class PurgedError(HubError):
+    """Content that was removed for good."""
+
+    status = 451
+
+    def __init__(self) -> None:
+        super().__init__("This content was removed from this hub, and may not be there")
+
+
 class InvalidPathError(HubError):
     """A path that no commit may contain."""
 

@@ -128,12 +128,18 @@ class LfsObjects:
             sync(temporary)
             target = self.path(pointer.oid)
             with self.lock():
-                if not target.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    temporary.chmod(0o644)
-                    temporary.replace(target)
-                    sync(target.parent)
-                register(pointer)
+                if target.exists():
+                    register(pointer)
+                    return
+                target.parent.mkdir(parents=True, exist_ok=True)
+                temporary.chmod(0o644)
+                temporary.replace(target)
+                sync(target.parent)
+                try:
+                    register(pointer)
+                except BaseException:
+                    target.unlink()
+                    raise
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -151,6 +157,10 @@ class LfsObjects:
     def remove(self, oid: str) -> None:
         """Delete an object; absent is fine."""
         self.path(oid).unlink(missing_ok=True)
+
+    def stored(self) -> Iterator[Path]:
+        """The files of all objects."""
+        return self._root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*")
 
     def leftovers(self) -> Iterator[Path]:
         """The files of uploads that have not ended, or were killed."""

@@ -14,6 +14,7 @@ import os
 import struct
 import tempfile
 import zlib
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -24,12 +25,15 @@ from dulwich.objects import Blob, Commit, ObjectID, RawObjectID, ShaFile, Tree
 from dulwich.pack import pack_object_header, write_pack_index_v2
 
 from ggez_hub.atomic_files import atomic_file, sync
+from ggez_hub.embedded.errors import HubError
 
 # More than these go into a pack.
 MAX_LOOSE: Final = 24
 MAX_LOOSE_BYTES: Final = 4 << 20
 # As git names a pack that is being received, so that its own housekeeping knows what it is.
 TEMPORARY_PACK: Final = "tmp_pack_"
+# A file that is touched before objects are removed.
+PRUNING: Final = "hub-pruning"
 _LEVEL: Final = 1
 _HEADER: Final = struct.Struct(">4sII")
 
@@ -67,6 +71,10 @@ class Objects:
         self._loose: dict[str, ShaFile] = {}
         self._loose_bytes = 0
         self._pack: NewPack | None = None
+        # Written by others before, and counted on: pruning may take them.
+        self._found: set[str] = set()
+        self._pruned = self.last_pruning()
+        self.written = 0
 
     def close(self) -> None:
         """Close the packs that were opened; what was not flushed is forgotten."""
@@ -106,6 +114,33 @@ class Objects:
             return self.store.get_raw(ObjectID(oid.encode()))[1]
         return data[data.index(b"\0") + 1 :]
 
+    def kind(self, oid: str) -> int:
+        """The number of the type of a stored object that must exist (KeyError otherwise)."""
+        return self.store.get_raw(ObjectID(oid.encode()))[0]
+
+    def short_blob(self, oid: str, most: int) -> bytes | None:
+        """The content of a blob if it has at most `most` bytes; it must exist (KeyError otherwise)."""
+        try:
+            # What is short is short when it is compressed, too.
+            if Path(f"{self._folder}/{oid[:2]}/{oid[2:]}").stat().st_size > 2 * most:
+                return None
+        except FileNotFoundError:
+            pass
+        data = self.raw(oid)
+        return data if len(data) <= most else None
+
+    @property
+    def pending(self) -> int:
+        """The bytes that were written and not flushed."""
+        return self._loose_bytes + (self._pack.size if self._pack else 0)
+
+    def last_pruning(self) -> int:
+        """Changes whenever objects are about to be removed."""
+        try:
+            return (self._folder / PRUNING).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
     def changes(self, old: str | None, new: str) -> list[FileChange]:
         """The files that differ between two trees (None: the empty one), by path."""
         before = ObjectID(old.encode()) if old else None
@@ -123,7 +158,11 @@ class Objects:
     def write(self, item: ShaFile) -> str:
         """Add an object; it is on disk after `flush`."""
         oid = item.id.decode()
-        if oid in self._loose or (self._pack and oid in self._pack) or item.id in self.store:
+        if oid in self._loose or (self._pack and oid in self._pack):
+            return oid
+        if item.id in self.store:
+            self._found.add(oid)
+            self._freshen(oid)
             return oid
         self._loose[oid] = item
         self._loose_bytes += item.raw_length()
@@ -139,7 +178,11 @@ class Objects:
         return self.write(Blob.from_string(data))
 
     def flush(self) -> None:
-        """Bring what was written to disk; it is durable when this returns."""
+        """Bring what was written to disk; it is durable when this returns.
+
+        Raises HubError if an object that was here when it was written has been pruned since.
+        """
+        self._check_found()
         folders = set()
         for oid, item in self._loose.items():
             path = self._folder / oid[:2] / oid[2:]
@@ -150,13 +193,32 @@ class Objects:
                 # The folders follow below, once each.
                 sync(partial)
             folders.add(path.parent)
+            self.written += path.stat().st_size
         for folder in folders:
             sync(folder)
         self._loose.clear()
         self._loose_bytes = 0
         if self._pack is not None:
-            self._pack.finish()
+            self.written += self._pack.finish().stat().st_size
             self._pack = None
+
+    def _freshen(self, oid: str) -> None:
+        """As git does: what is counted on is as young as if it had been written now."""
+        try:
+            os.utime(f"{self._folder}/{oid[:2]}/{oid[2:]}")
+        except FileNotFoundError:
+            for pack in self.store.packs:
+                if ObjectID(oid.encode()) in pack:
+                    with suppress(FileNotFoundError):
+                        os.utime(f"{pack._basename}.idx")
+
+    def _check_found(self) -> None:
+        pruned = self.last_pruning()
+        if pruned != self._pruned:
+            with closing(DiskObjectStore(self._folder)) as store:
+                if any(ObjectID(oid.encode()) not in store for oid in self._found):
+                    raise HubError("Old objects of the repo were removed meanwhile: try again", 503)
+            self._pruned = pruned
 
     def _get(self, oid: str, kind: type[T]) -> T:
         found = self.find(oid, kind)
@@ -200,6 +262,11 @@ class NewPack:
             offset, zlib.crc32(header + data), offset + len(header), len(data), item.type_num
         )
 
+    @property
+    def size(self) -> int:
+        """The bytes so far."""
+        return self._file.seek(0, os.SEEK_END)
+
     def get(self, oid: str) -> ShaFile | None:
         """An object that was added, or None."""
         entry = self._entries.get(oid)
@@ -209,7 +276,7 @@ class NewPack:
         raw = zlib.decompress(self._file.read(entry.length))
         return ShaFile.from_raw_string(entry.kind, raw, sha=ObjectID(oid.encode()))
 
-    def finish(self) -> None:
+    def finish(self) -> Path:
         """Put the pack in place, durably: the pack before its index, by which it is found."""
         self._file.seek(0)
         self._file.write(_HEADER.pack(b"PACK", 2, len(self._entries)))
@@ -229,6 +296,7 @@ class NewPack:
             partial.open("wb") as f,
         ):
             write_pack_index_v2(f, entries, digest.digest())
+        return target
 
     def abandon(self) -> None:
         """Remove what was written; after `finish` this does nothing."""

@@ -17,7 +17,7 @@ from dulwich.refs import DiskRefsContainer, Ref, check_ref_format
 from ggez_hub.atomic_files import sync
 from ggez_hub.embedded.errors import RevisionNotFoundError, StaleParentError
 from ggez_hub.embedded.names import target_ref
-from ggez_hub.embedded.objects import Objects
+from ggez_hub.embedded.objects import Objects, decode
 
 _ABSENT: Final = ObjectID(b"0" * 40)
 _OBJECT_ID: Final = re.compile(r"[0-9a-f]{7,40}")
@@ -53,6 +53,16 @@ class Refs:
             if commit is not None:
                 found.append(NamedRef(name, prefix + name, commit))
         return found
+
+    def values(self) -> dict[str, str]:
+        """What each ref points to at this moment, by its full name: commits, and annotated tags."""
+        # Anew: packed refs are remembered.
+        found = DiskRefsContainer(self._path).as_dict(Ref(b"refs"))
+        return {f"refs/{decode(name)}": oid.decode() for name, oid in found.items()}
+
+    def tips(self) -> list[str]:
+        """What the refs point to at this moment."""
+        return sorted(set(self.values().values()))
 
     def head(self, branch: str) -> str | None:
         """The commit at the end of a branch or pull request, None where there is none."""

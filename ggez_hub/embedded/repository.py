@@ -22,9 +22,11 @@ from ggez_hub.embedded.errors import (
     RevisionNotFoundError,
     StaleParentError,
 )
+from ggez_hub.embedded.history import first_parents
 from ggez_hub.embedded.lfs import ATTRIBUTES_FILE, DEFAULT_ATTRIBUTES, Attributes
 from ggez_hub.embedded.names import branch_ref, tag_ref, target_ref
 from ggez_hub.embedded.objects import TEMPORARY_PACK, Objects
+from ggez_hub.embedded.reachable import Reachable
 from ggez_hub.embedded.refs import Refs
 
 DEFAULT_BRANCH = "main"
@@ -64,6 +66,14 @@ class RepoFolders:
             with tempfile.TemporaryDirectory(dir=self._root, prefix=".old-") as temporary:
                 path.replace(Path(temporary) / "git")
 
+    def all(self) -> Iterator[Path]:
+        """The repositories that are there."""
+        return self._root.glob("*s/*/*.git")
+
+    def interrupted(self) -> list[Path]:
+        """The folders of creations and removals that have not ended, or were killed."""
+        return [*self._root.glob(".new-*"), *self._root.glob(".old-*")]
+
     def leftovers(self) -> Iterator[Path]:
         """The packs of commits that have not ended, or were killed."""
         return self._root.glob(f"*/*/*.git/objects/pack/{TEMPORARY_PACK}*")
@@ -72,12 +82,19 @@ class RepoFolders:
 class GitRepository(AbstractContextManager["GitRepository"]):
     """A bare repository in the folder `path`; to be used in a `with` block.
 
-    `before_move` is called before the default branch moves, under the lock.
+    `before_move` is called before the default branch moves, under the lock; `moved` with the name of a
+    ref that did, its old and its new id (None where it is absent).
     """
 
-    def __init__(self, path: Path, before_move: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        before_move: Callable[[], None] | None = None,
+        moved: Callable[[str, str | None, str | None], None] = lambda ref, old, new: None,
+    ) -> None:
         self._path = path
         self._before_move = before_move
+        self._moved = moved
         self.objects = Objects(path)
         self.refs = Refs(path, self.objects)
 
@@ -153,6 +170,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
         if self._before_move is not None and ref == branch_ref(DEFAULT_BRANCH):
             self._before_move()
         self.refs.swap(ref, old, new)
+        self._moved(ref.decode(), old, new)
 
     def create_branch(self, name: str, start: str | None, *, overwrite: bool = False) -> None:
         """Start a branch at a revision (None: the head of main).
@@ -165,9 +183,12 @@ class GitRepository(AbstractContextManager["GitRepository"]):
             old = self.refs.head(name) if overwrite else None
             if old is not None:
                 if start is not None:
-                    self.move(ref, old, self.refs.resolve(start))
+                    target = self.refs.resolve(start)
+                    self._require_complete(target)
+                    self.move(ref, old, target)
                 return
-        self._create(ref, self.refs.resolve(start or DEFAULT_BRANCH))
+        target = self.refs.resolve(start or DEFAULT_BRANCH)
+        self._create(ref, target, target)
 
     def empty_commit(self, signature: Signature) -> str:
         """Store a commit without files and ancestors; no ref moves. Its id."""
@@ -191,7 +212,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
 
         Raises AlreadyExistsError, RevisionNotFoundError.
         """
-        target = self.refs.resolve(revision)
+        target = commit = self.refs.resolve(revision)
         ref = tag_ref(name)
         if annotation is not None:
             signature, message = annotation
@@ -203,7 +224,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
             tag.tag_timezone = 0
             tag.message = (message.rstrip("\n") + "\n").encode(errors="replace")
             target = self.objects.write(tag)
-        self._create(ref, target)
+        self._create(ref, target, commit)
 
     def delete_tag(self, name: str) -> None:
         """Remove a tag; raises RevisionNotFoundError."""
@@ -227,18 +248,36 @@ class GitRepository(AbstractContextManager["GitRepository"]):
             return Attributes(DEFAULT_ATTRIBUTES)
         return Attributes(Snapshot(self.objects, head).text(ATTRIBUTES_FILE) or b"")
 
-    def _create(self, ref: Ref, target: str) -> None:
+    def _create(self, ref: Ref, target: str, commit: str) -> None:
+        """Make a ref to a commit, or to a tag of it."""
         name = ref.decode()
         with self.lock():
+            self._require_complete(commit)
             if self.refs.exists(ref):
                 raise AlreadyExistsError(f"Reference {name} already exists")
             try:
                 self.refs.swap(ref, None, target)
+                self._moved(name, None, target)
             except StaleParentError:
                 raise InvalidRequestError(f"{name} cannot exist beside the other names") from None
+
+    def _require_complete(self, target: str) -> None:
+        """Raise RevisionNotFoundError if a commit that no ref leads to has been pruned, also in part."""
+        head = self.refs.head(DEFAULT_BRANCH)
+        main = first_parents(self.objects, head) if head else ()
+        if target not in self.refs.tips() and not any(link.commit == target for link in main):
+            objects = Objects(self._path)
+            try:
+                Reachable(objects).add([target])
+            except KeyError:
+                raise RevisionNotFoundError.of(target) from None
+            finally:
+                objects.close()
 
     def _delete(self, ref: Ref) -> None:
         with self.lock():
             if not self.refs.exists(ref):
                 raise RevisionNotFoundError.of(ref.decode())
+            old = self.refs.values().get(ref.decode())
             self.refs.delete(ref)
+            self._moved(ref.decode(), old, None)

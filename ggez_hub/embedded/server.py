@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ggez_hub.embedded.app_server import LOCALHOST, AppServer
@@ -11,6 +11,7 @@ from ggez_hub.embedded.http.body import Limits
 from ggez_hub.embedded.http.network import Network
 from ggez_hub.embedded.sessions import SessionFiles
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.embedded.webhook_delivery import delivering
 
 
 class Server(AppServer):
@@ -38,11 +39,12 @@ def serve(
     network: Network | None = None,
     announce: Callable[[str], None] = print,
     finished: Callable[[], bool] | None = None,
+    webhook_hosts: Collection[str] = (),
 ) -> None:
     """Serve the store in `root` until interrupted or `finished`; sessions on the folder join this server.
 
     `accounts` is a YAML file of users to add first. `announce` is called with the address of the
-    hub once it can be reached; by default it is printed. Raises InvalidRequestError if the accounts
+    hub once it can be reached; by default it is printed. Webhooks are sent to `webhook_hosts` alone. Raises InvalidRequestError if the accounts
     file has another form, HubError if the address or port is not available, SessionError if a
     server runs on the folder already.
     """
@@ -57,7 +59,8 @@ def serve(
             store.owner_token()
             store.remove_abandoned()
             server = Server(store, host, port, limits, network)
-            with server.socket:
+            address = (network and network.public_url) or server.url
+            with server.socket, delivering(store, address, webhook_hosts):
                 files.publish(server.url)
                 announce(server.url)
                 server.run_until(finished)

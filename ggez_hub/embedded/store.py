@@ -38,8 +38,11 @@ from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery,
 from ggez_hub.embedded.names import REPO_TYPES, split_repo_id
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.packing import pack_loose
+from ggez_hub.embedded.pruning import stored_bytes
+from ggez_hub.embedded.quotas import Quotas
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders
 from ggez_hub.embedded.reserve import Reserve
+from ggez_hub.embedded.webhooks import Webhooks
 from ggez_hub.embedded.xet.catalog import XetCatalog
 from ggez_hub.embedded.xet.storage import XetObjects
 
@@ -68,7 +71,9 @@ class HubStore(AbstractContextManager["HubStore"]):
         self.grants = Grants(self.database)
         self.index = ListingIndex(self.database)
         self.reserve = Reserve(root)
-        self._folders = RepoFolders(root)
+        self.webhooks = Webhooks(self.database)
+        self.quotas = Quotas(self.database, lambda repo: stored_bytes(self.folder(repo)))
+        self.folders = RepoFolders(root)
         self.lfs = LfsObjects(root / "lfs")
         self.xet = XetObjects(root / "xet", XetCatalog(self.database), self.lfs)
         self.signer = Signer(self.database.secret("uploads"))
@@ -83,7 +88,7 @@ class HubStore(AbstractContextManager["HubStore"]):
             for name in _PRIVATE_FOLDERS:
                 _make_private(root / name)
             store = Reserve(root).spend_on(lambda: cls(root))
-        with store._repos_lock():
+        with store.repos_lock():
             return store
 
     def close(self) -> None:
@@ -131,18 +136,18 @@ class HubStore(AbstractContextManager["HubStore"]):
         namespace, name = split_repo_id(repo_id)
         if not self.accounts.exists(namespace):
             self.accounts.add_org(namespace)
-        with self._repos_lock():
+        with self.repos_lock():
             if self.catalog.find(kind, namespace, name) is not None:
                 if exist_ok:
                     return
                 raise AlreadyExistsError(f"You already created this {kind} repo")
             # The folder first: a repo in the catalog can always be opened.
-            self._folders.create(self._folders.path(kind, namespace, name))
+            self.folders.create(self.folders.path(kind, namespace, name))
             self.catalog.add(kind, namespace, name, private=private)
 
     def delete_repo(self, repo: RepoRecord) -> None:
         """Remove a repo and the large files that no other repo holds; also where the disk is full."""
-        with self._repos_lock():
+        with self.repos_lock():
             self.reserve.spend_on(lambda: self._delete(repo))
         self.reserve.fill()
 
@@ -151,7 +156,7 @@ class HubStore(AbstractContextManager["HubStore"]):
             for oid in self.catalog.remove(repo):
                 self.lfs.remove(oid)
             self.xet.remove_unused()
-        self._folders.discard(self.folder(repo))
+        self.folders.discard(self.folder(repo))
 
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
         """Give a repo another id.
@@ -159,13 +164,13 @@ class HubStore(AbstractContextManager["HubStore"]):
         Raises AlreadyExistsError, InvalidRequestError if the id is malformed.
         """
         namespace, name = split_repo_id(target)
-        with self._repos_lock():
+        with self.repos_lock():
             moved = self.catalog.rename(repo, namespace, name)
             self._finish_moves()
         return moved
 
     @contextmanager
-    def _repos_lock(self) -> Iterator[None]:
+    def repos_lock(self) -> Iterator[None]:
         """Held while repos come, go or move; what a killed process had begun is finished first."""
         with FileLock(self.root / "repos.lock"):
             self._finish_moves()
@@ -173,7 +178,7 @@ class HubStore(AbstractContextManager["HubStore"]):
 
     def _finish_moves(self) -> None:
         for repo, namespace, name in self.catalog.unfinished_moves():
-            self._folders.move(self._folders.path(repo.type, namespace, name), self.folder(repo))
+            self.folders.move(self.folders.path(repo.type, namespace, name), self.folder(repo))
             self.catalog.finish_move(repo)
 
     def repo(self, repo_type: str, repo_id: str) -> RepoRecord:
@@ -185,11 +190,13 @@ class HubStore(AbstractContextManager["HubStore"]):
 
     def folder(self, repo: RepoRecord) -> Path:
         """The git folder of a repo."""
-        return self._folders.path(repo.type, repo.namespace, repo.name)
+        return self.folders.path(repo.type, repo.namespace, repo.name)
 
     def git(self, repo: RepoRecord) -> GitRepository:
         """The git repository of a repo, to be used in a `with` block."""
-        return GitRepository(self.folder(repo), partial(self.index.forget, repo))
+        return GitRepository(
+            self.folder(repo), partial(self.index.forget, repo), partial(self.webhooks.record, repo)
+        )
 
     def summary(self, repo: RepoRecord, git: GitRepository, revision: str | None) -> Summary | None:
         """The summary of a revision (None or HEAD: that of main); None for a repo without commits.
@@ -271,7 +278,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         for path in (
             *self.lfs.leftovers(),
             *self.xet.leftovers(),
-            *self._folders.leftovers(),
+            *self.folders.leftovers(),
         ):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:

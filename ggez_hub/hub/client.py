@@ -356,10 +356,12 @@ class Hub:
             check_file(path, file, where=f"{repo}@{revision[:12]}")
         return paths[0].parents[wanted[0].path.count("/")]
 
-    def forget(self, repo: str, revision: str, paths: Iterable[str]) -> None:
+    def forget(
+        self, repo: str, revision: str, paths: Iterable[str], repo_type: str = "model"
+    ) -> None:
         """Remove fetched files of a commit from the user's cache."""
         for path in paths:
-            if found := self._cached(repo, revision, path):
+            if found := self._cached(repo, revision, path, repo_type):
                 remove(Path(found))
 
     def missing_bytes(

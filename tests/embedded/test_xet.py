@@ -433,7 +433,7 @@ def test_chunks_of_others_stay_secret(hub, api, secret_repo, repo, cas):
     status, shard = ask(cas(repo), known)
     assert status == 200
     assert not any(digest in shard for digest in index.hashes(0, len(index)))
-    assert hub.store.xet.catalog.linked(
+    assert hub.store.xet.catalog.use(
         hub.store.repo("model", repo), hashing.to_hex(file.terms[0].xorb)
     )
 

@@ -26,6 +26,7 @@ from ggez_hub.embedded.errors import (
     GatedRepoError,
     HubError,
     InvalidRequestError,
+    PermissionDeniedError,
     RepoNotFoundError,
 )
 from ggez_hub.embedded.names import repo_type, split_repo_id
@@ -65,6 +66,9 @@ def caller(request: Request) -> Principal | None:
         case "bearer":
             token = credentials.strip()
         case "basic":
+            if request.method not in {"GET", "HEAD"} and _is_foreign(request):
+                # A browser sends what it was once told, for any page that asks it to.
+                raise PermissionDeniedError("A web page of another site may not change this hub")
             # git-lfs sends the token as the password.
             try:
                 plain = base64.b64decode(credentials, validate=True).decode()
@@ -74,6 +78,10 @@ def caller(request: Request) -> Principal | None:
         case _:
             token = ""
     return store(request).accounts.authenticate(token)
+
+
+def _is_foreign(request: Request) -> bool:
+    return request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
 
 
 def known_caller(request: Request) -> Principal:

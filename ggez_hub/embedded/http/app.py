@@ -33,8 +33,14 @@ from ggez_hub.embedded.http import (
     xet_download_routes,
     xet_upload_routes,
 )
+from ggez_hub.embedded.http import (
+    metrics as metrics_routes,
+)
 from ggez_hub.embedded.http.body import Limits
+from ggez_hub.embedded.http.metrics import MeasureRequests, Metrics
 from ggez_hub.embedded.http.network import Network
+from ggez_hub.embedded.http.pages import routes as pages
+from ggez_hub.embedded.http.pages.page import wants_page
 from ggez_hub.embedded.http.parameters import MatchRawPath
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.embedded.time_limits import LimitTime
@@ -86,7 +92,8 @@ HANDLERS: Final[dict[Any, Any]] = {
 
 
 class LogRequests:
-    """Middleware: an id for each request, the client's own where it sent one, a line in the log, and an answer where the hub itself failed.
+    """Middleware: an id for each request (the client's own where it sent one), a line in the log, and
+    an answer where the hub itself failed.
 
     Passed on, an exception would end the connection, and with it the next request on it.
 
@@ -131,7 +138,9 @@ class LogRequests:
 
 
 def index(request: Request) -> Response:
-    """GET /: what this address is."""
+    """GET /: what this address is, and for a browser the repos."""
+    if wants_page(request):
+        return pages.home(request)
     return JSONResponse({"name": "ggez-hub", "about": "a Hugging Face Hub from a local folder"})
 
 
@@ -158,6 +167,7 @@ def create_app(
     store: HubStore, limits: Limits | None = None, network: Network | None = None
 ) -> Starlette:
     """The hub as an ASGI application over a store, which the caller closes."""
+    metrics = Metrics(store)
     app = Starlette(
         routes=[
             Route("/", index, methods=["GET"]),
@@ -170,16 +180,19 @@ def create_app(
             *xet_upload_routes.routes,
             *xet_download_routes.routes,
             *git_routes.routes,
+            *metrics_routes.routes,
             *(
                 Route(f"/api/{{name:hub_not_offered}}{rest}", not_offered, methods=_METHODS)
                 for rest in ("", "/{rest:hub_rest}")
             ),
+            *pages.routes,
             # After the others: a download takes any path.
             *file_routes.routes,
             Route("/api/{kind:hub_kind}/{rest:hub_rest}", not_offered_of_repo, methods=_METHODS),
             Route("/{name:hub_segment}/resolve/{rest:hub_rest}", unnamespaced),
         ],
         middleware=[
+            Middleware(MeasureRequests, metrics=metrics),
             Middleware(LogRequests),
             *(network or Network()).middleware,
             Middleware(LimitTime),
@@ -188,6 +201,8 @@ def create_app(
         exception_handlers=HANDLERS,
     )
     app.state.store = store
+    app.state.metrics = metrics
+    app.state.behind_proxy = network is not None and network.is_behind_proxy
     app.state.limits = limits or Limits()
     # Histories and differences are read one at a time, so that they leave the threads of the others free.
     app.state.expanding = CapacityLimiter(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -142,6 +142,7 @@ def preupload(request: Request, granted: access.Granted, data: _Announcement) ->
         if not rules and snapshot is not None:
             rules = snapshot.text(".gitignore") or b""
         answer = []
+        _check_quota(granted, data.files)
         for file in data.files:
             lfs = attributes.wants_lfs(file.path, file.size, decoded(file.sample))
             entry = snapshot.find(file.path) if snapshot else None
@@ -155,6 +156,19 @@ def preupload(request: Request, granted: access.Granted, data: _Announcement) ->
                 }
             )
     return JSONResponse({"files": answer})
+
+
+def _check_quota(granted: access.Granted, files: Iterable[_AnnouncedFile]) -> None:
+    """Refuse here what is clearly too much: clients that speak Xet do not show why it is refused later.
+
+    What has the size of something that the repo holds may be the same, and is judged when it comes.
+    """
+    store, repo, _ = granted
+    if store.quotas.get(repo.namespace) is not None:
+        held = store.catalog.sizes(repo)
+        store.quotas.check(
+            repo.namespace, sum(file.size for file in files if file.size not in held)
+        )
 
 
 class _Header(Body):
@@ -243,6 +257,9 @@ def _commit(incoming: _Incoming, header: _Header, changes: list[Change]) -> Resp
     home = f"{request.base_url}{repo.url_path}"
     answer: dict[str, Any] = {"success": True, "hookOutput": ""}
     _branch_head(git, request)
+    if any(not isinstance(change, Remove) for change in changes):
+        # Who deletes may do so whatever they hold.
+        store.quotas.check(repo.namespace, git.objects.pending)
     made: dict[str, Any] = {
         "message": header.message,
         "signature": granted.signature,
@@ -250,16 +267,29 @@ def _commit(incoming: _Incoming, header: _Header, changes: list[Change]) -> Resp
     }
     if flag(request, "create_pr"):
         pull = PullRequests(repo, git, store.discussions).propose(
-            header.title, header.description, _branch(request), changes, **made
+            header.title,
+            header.description,
+            _branch(request),
+            _checked(incoming, changes),
+            **made,
         )
         oid = git.head(f"refs/pr/{pull.number}")
         answer["pullRequestUrl"] = f"{home}/discussions/{pull.number}"
     else:
-        oid = git.commit(_branch(request), changes, **made)
+        oid = git.commit(_branch(request), _checked(incoming, changes), **made)
         if (existing := _existing_pull(request)) is not None:
             store.discussions.add(existing, principal.name, new_commit(header.summary, oid))
+    store.quotas.grew(repo, git.objects.written)
     answer |= {"commitOid": oid, "commitUrl": f"{home}/commit/{oid}"}
     return JSONResponse(answer, background=BackgroundTask(store.tidy, repo))
+
+
+def _checked(incoming: _Incoming, changes: Iterable[Change]) -> Iterator[Change]:
+    """The changes, as they are made: the lock is held by then, and what they refer to stays."""
+    for change in changes:
+        if isinstance(change, PutPointer):
+            _held(incoming, change.pointer.oid)
+        yield change
 
 
 def _change(incoming: _Incoming, line: _Line) -> Change:
@@ -286,7 +316,9 @@ def _store_file(incoming: _Incoming, file: _File) -> str:
     if pointer is not None:
         # Served as the object it names, it could open a file of another repo.
         _held(incoming, pointer.oid)
-    return incoming.git.objects.write_blob(data)
+    blob = incoming.git.objects.write_blob(data)
+    incoming.granted.store.catalog.refuse_purged([blob])
+    return blob
 
 
 def _held(incoming: _Incoming, oid: str) -> Pointer:

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.commits import Entry, author_name, title_and_message
-from ggez_hub.embedded.errors import TooLargeError
+from ggez_hub.embedded.errors import EntryNotFoundError, TooLargeError
 from ggez_hub.embedded.history import first_parents, last_changes
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import read_form
@@ -186,6 +186,9 @@ def large_file(request: Request, pointer: Pointer, headers: dict[str, str]) -> R
     store = access.store(request)
     path = store.lfs.path(pointer.oid)
     file = None if path.exists() else store.xet.catalog.file(pointer.oid)
+    if file is None and not path.exists():
+        # An old commit is found by its id until git's own objects are removed.
+        raise EntryNotFoundError("This file belongs to no branch or tag, and was removed")
     wanted = requested_range(request, pointer.size, headers.get("ETag"))
     if file is None:
         return (_CompleteFileResponse if wanted is None else LargeFileResponse)(path, headers)
@@ -213,6 +216,7 @@ def _file(request: Request, *, raw: bool) -> Response:
         snapshot = git.snapshot(request.path_params["revision"])
         request.state.commit = snapshot.commit
         entry = snapshot.file(request.path_params["path"])
+        access.store(request).catalog.refuse_purged([entry.oid, entry.lfs.oid if entry.lfs else ""])
         if raw:
             entry = replace(entry, lfs=None)
         headers = _headers(snapshot.commit, entry)

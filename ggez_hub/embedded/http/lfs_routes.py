@@ -57,7 +57,14 @@ def batch(request: Request, repo: RepoRecord, data: _Batch) -> Response:
     if data.operation == "upload":
         # Whoever may propose changes may bring the files for them.
         access.contributable(request)
-    held = access.store(request).catalog.linked(repo, (item.oid for item in data.objects))
+    catalog = access.store(request).catalog
+    # Who uploads counts on what is there from now on.
+    held_of = catalog.use if data.operation == "upload" else catalog.linked
+    held = held_of(repo, [item.oid for item in data.objects])
+    new = {item.oid: item.size for item in data.objects if item.oid not in held}
+    if data.operation == "upload" and new:
+        catalog.refuse_purged(new)
+        access.store(request).quotas.check(repo.namespace, sum(new.values()))
     by_xet = data.operation == "upload" and "xet" in data.transfers
     answer = []
     for item in data.objects:
@@ -127,10 +134,9 @@ def duplicate(request: Request, granted: access.Granted, data: _Duplicates) -> R
     store, repo, principal = granted
     other = access.find(request, data.target.type, data.target.name)
     require_write(principal, other.namespace)
-    catalog = store.catalog
-    held = catalog.linked(repo, (file.sha256 for file in data.files))
-    for oid, size in held.items():
-        catalog.link(other, Pointer(oid, size))
+    held = store.catalog.linked(repo, (file.sha256 for file in data.files))
+    store.quotas.check(other.namespace, sum(held.values()))
+    held = store.catalog.share(repo, other, (file.sha256 for file in data.files))
     missing = [file.sha256 for file in data.files if file.sha256 not in held]
     failed = [{"sha256": oid, "error": f"{repo.id} holds no such file"} for oid in missing]
     return JSONResponse({"success": [{"sha256": oid} for oid in held], "failed": failed})
@@ -152,6 +158,8 @@ async def upload(request: Request) -> Response:
     if announced.isdigit() and int(announced) > pointer.size:
         raise TooLargeError(f"the upload is longer than the announced {pointer.size} bytes")
     store = access.store(request)
+    # Again: what was announced in the meantime has come.
+    await run_in_threadpool(store.quotas.check, repo.namespace, pointer.size)
     receiving = store.lfs.receive(partial(store.catalog.link, repo), expected=pointer)
     incoming = await run_in_threadpool(receiving.__enter__)
     try:

@@ -71,6 +71,11 @@ class Network:
         return context
 
     @property
+    def is_behind_proxy(self) -> bool:
+        """Whether requests come from a proxy, and not from who makes them."""
+        return self.public_url is not None or bool(self.proxies)
+
+    @property
     def middleware(self) -> list[Middleware]:
         """What the application needs for this."""
         names = {"localhost", socket.gethostname(), *self.hosts}

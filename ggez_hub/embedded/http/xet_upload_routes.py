@@ -16,7 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ggez_hub.embedded.errors import EntryNotFoundError, HubError, TooLargeError
+from ggez_hub.embedded.errors import (
+    EntryNotFoundError,
+    HubError,
+    QuotaExceededError,
+    TooLargeError,
+)
 from ggez_hub.embedded.http.body import limits, read
 from ggez_hub.embedded.http.commit_routes import target
 from ggez_hub.embedded.http.parameters import API, REVISION
@@ -37,6 +42,7 @@ _PROGRESS: Final = 64 << 20
 def write_token(request: Request) -> Response:
     """GET /api/models/{id}/xet-write-token/{revision}[?create_pr=1]."""
     granted = target(request)
+    granted.store.quotas.check(granted.repo.namespace, 0)
     return connection(request, granted.repo, granted.principal, "write")
 
 
@@ -75,7 +81,7 @@ def grant(request: Request) -> Response:
     The others are sent to this hub itself, for which 404 is the answer.
     """
     store, repo, _, _ = caller(request, "write")
-    if not store.xet.catalog.linked(repo, to_hex(from_hex(request.path_params["hash"]))):
+    if not store.xet.catalog.use(repo, to_hex(from_hex(request.path_params["hash"]))):
         raise EntryNotFoundError("The repo has no such xorb: send it to /v1/xorbs")
     return JSONResponse({"was_inserted": False})
 
@@ -121,6 +127,14 @@ def _checked(who: Caller, data: bytes, limit: int) -> Shard:
     shard = parse(data)
     if any(file.size > limit for file in shard.files):
         raise TooLargeError(f"A file is larger than {limit} bytes")
+    who.store.catalog.refuse_purged(file.sha256 for file in shard.files)
+    held = who.store.catalog.linked(who.repo, [file.sha256 for file in shard.files])
+    new = sum(file.size for file in shard.files if file.sha256 not in held)
+    try:
+        who.store.quotas.check(who.repo.namespace, new)
+    except QuotaExceededError as error:
+        # The client tries again for minutes where a server fails.
+        raise QuotaExceededError(error.message, 403) from None
     who.store.xet.check(who.repo, shard)
     return shard
 
@@ -146,7 +160,7 @@ def chunks(request: Request) -> Response:
     ordered = list(dict.fromkeys(to_hex(term.xorb) for term in file.terms))
     offered = ordered[ordered.index(found.xorb) :][:_MOST_XORBS]
     if found.repo.key != home.key:
-        store.xet.catalog.link(home, offered)
+        store.xet.catalog.offer(home, offered)
     data = serialize(
         ((digest, store.xet.index(digest)) for digest in map(from_hex, offered)),
         secrets.token_bytes(HASH_BYTES),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from ggez_hub.embedded.catalog import RepoRecord
+from ggez_hub.embedded.catalog import FRESH, RepoRecord
 from ggez_hub.embedded.database import Database, from_row
 from ggez_hub.embedded.errors import InvalidRequestError
 from ggez_hub.embedded.xet.hashing import to_hex
@@ -44,14 +45,22 @@ class XetCatalog:
         with self._database.transaction() as connection:
             for xorb in xorbs:
                 connection.execute("INSERT OR IGNORE INTO xorbs VALUES (?)", (xorb,))
-                connection.execute(
-                    "INSERT OR IGNORE INTO repo_xorbs VALUES (?, ?)", (repo.key, xorb)
-                )
+                _offer(connection, repo, xorb)
 
-    def linked(self, repo: RepoRecord, xorb: str) -> bool:
-        """Whether the files of a repo may refer to a xorb."""
-        query = "SELECT 1 FROM repo_xorbs WHERE repo = ? AND xorb = ?"
-        return self._database.row(query, repo.key, xorb) is not None
+    def offer(self, repo: RepoRecord, xorbs: Iterable[str]) -> None:
+        """Let the files of a repo refer to those of `xorbs` that are still there."""
+        with self._database.transaction() as connection:
+            for xorb in xorbs:
+                _offer(connection, repo, xorb)
+
+    def use(self, repo: RepoRecord, xorb: str) -> bool:
+        """Whether the files of a repo may refer to a xorb, which is not garbage from now on."""
+        row = self._database.row(
+            "SELECT used FROM repo_xorbs WHERE repo = ? AND xorb = ?", repo.key, xorb
+        )
+        if row is not None and row["used"] < time.time() - FRESH:
+            self.offer(repo, [xorb])
+        return row is not None
 
     def add(
         self, repo: RepoRecord, files: Iterable[tuple[FileInfo, Iterable[tuple[str, str]]]]
@@ -77,7 +86,9 @@ class XetCatalog:
                         [(chunk, oid, xorb) for chunk, xorb in chunks],
                     )
                     connection.execute(
-                        "INSERT OR IGNORE INTO objects VALUES (?, ?, ?)", (repo.key, oid, file.size)
+                        "INSERT INTO objects (repo, oid, size, used) VALUES (?, ?, ?, strftime('%s', 'now')) "
+                        "ON CONFLICT DO UPDATE SET used = excluded.used",
+                        (repo.key, oid, file.size),
                     )
         except sqlite3.IntegrityError:
             raise InvalidRequestError("The repo or a xorb was removed: upload again") from None
@@ -116,11 +127,34 @@ class XetCatalog:
     def remove_unused(self) -> list[str]:
         """Remove the files that no repo holds, and the xorbs that nothing refers to: these."""
         with self._database.transaction() as connection:
-            connection.execute("DELETE FROM xet_files WHERE oid NOT IN (SELECT oid FROM objects)")
-            unused = connection.execute(
-                "DELETE FROM xorbs WHERE hash NOT IN (SELECT xorb FROM repo_xorbs) "
-                "AND hash NOT IN (SELECT xorb FROM xet_terms) RETURNING hash"
-            ).fetchall()
-            if unused:
-                connection.execute("DELETE FROM secrets WHERE name = ?", (_GENERATION,))
-        return [row["hash"] for row in unused]
+            return remove_unused(connection)
+
+
+def remove_unused(connection: sqlite3.Connection, before: int = 0) -> list[str]:
+    """Remove the files that no repo holds, and the xorbs that nothing refers to: these.
+
+    A repo may no longer refer to xorbs that its files have no need of, and that were last used before
+    `before`.
+    """
+    connection.execute("DELETE FROM xet_files WHERE oid NOT IN (SELECT oid FROM objects)")
+    refused = connection.execute(
+        "DELETE FROM repo_xorbs WHERE used < ? AND NOT EXISTS (SELECT 1 FROM xet_terms "
+        "JOIN objects USING (oid) WHERE objects.repo = repo_xorbs.repo "
+        "AND xet_terms.xorb = repo_xorbs.xorb)",
+        (before,),
+    )
+    unused = connection.execute(
+        "DELETE FROM xorbs WHERE hash NOT IN (SELECT xorb FROM repo_xorbs) "
+        "AND hash NOT IN (SELECT xorb FROM xet_terms) RETURNING hash"
+    ).fetchall()
+    if unused or refused.rowcount:
+        connection.execute("DELETE FROM secrets WHERE name = ?", (_GENERATION,))
+    return [row["hash"] for row in unused]
+
+
+def _offer(connection: sqlite3.Connection, repo: RepoRecord, xorb: str) -> None:
+    connection.execute(
+        "INSERT INTO repo_xorbs (repo, xorb, used) SELECT ?, hash, strftime('%s', 'now') FROM xorbs "
+        "WHERE hash = ? ON CONFLICT DO UPDATE SET used = excluded.used",
+        (repo.key, xorb),
+    )

@@ -84,7 +84,7 @@ class XetObjects:
         named = {term.xorb for file in shard.files for term in file.terms}
         named.update(xorb.hash for xorb in shard.xorbs)
         for digest in named:
-            if not self.catalog.linked(repo, to_hex(digest)):
+            if not self.catalog.use(repo, to_hex(digest)):
                 raise InvalidRequestError(f"The repo has no xorb {to_hex(digest)}: upload it first")
         for xorb in shard.xorbs:
             if not xorb.matches(self.index(xorb.hash)):
@@ -164,6 +164,10 @@ class XetObjects:
         """Delete what no repo needs any longer; the caller holds the lock of references."""
         for xorb in self.catalog.remove_unused():
             self.path(from_hex(xorb)).unlink(missing_ok=True)
+
+    def stored(self) -> Iterator[Path]:
+        """The files of all xorbs."""
+        return self._root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*")
 
     def leftovers(self) -> Iterator[Path]:
         """The files of uploads that have not ended, or were killed."""

@@ -1,0 +1,140 @@
+"""The files of a repository of one hub, at a commit, in another hub that is reached by its address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggez_hub.errors import GgezError
+from ggez_hub.hub.client import Hub
+from ggez_hub.hub.commits import ensure_repo, head_of, require_token, send
+from ggez_hub.hub.repository_files import HubFile, RepoAtCommit
+from ggez_hub.retry import with_retries
+
+# The rules of Git LFS are the hub's own: it adds to them what it stores.
+RULES = ".gitattributes"
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """What a mirror holds: the commit it was made from, its own, and what had to be sent."""
+
+    repo: str
+    repo_type: str
+    source: str
+    source_revision: str
+    revision: str
+    files: int
+    size: int
+    sent: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def mirror(
+    source: Hub,
+    target: Hub,
+    repo: str,
+    revision: str,
+    *,
+    repo_type: str = "model",
+    allow: Sequence[str] = (),
+    private: bool = False,
+) -> Mirrored:
+    """Make a repository of `target` hold the files of `repo` at a commit of `source`.
+
+    `allow` are patterns of the paths that are wanted, all without one; others stay as they are. Every
+    file is compared with the digest that the source lists for it: its sha256, or git's id of a small
+    one. Either all of it arrives, by one commit, or nothing. What was fetched or sent before is not
+    again. A tag with the name of the source's commit leads to the mirror's own. Raises GgezError.
+    """
+    require_token(target)
+    at = source.at_commit(repo, revision, repo_type)
+    ensure_repo(target, repo, private=private, repo_type=repo_type)
+    head = head_of(target, repo, repo_type)
+    wanted = [
+        file for file in allowed(at.files, allow) if file.path != RULES or head.file(RULES) is None
+    ]
+    if not wanted:
+        raise GgezError(
+            f"{repo}@{at.revision[:12]} has no file that matches {', '.join(allow)}"
+            if allow
+            else f"{repo}@{at.revision[:12]} has no files"
+        )
+    paths = {file.path for file in at.files}
+    gone = [f.path for f in allowed(head.files, allow) if f.path not in paths | {RULES}]
+    new = [file for file in wanted if not _is_there(head, file)]
+    # What is in the user's cache already stays there.
+    brought = [
+        file.path for file in new if source.missing_bytes(repo, at.revision, [file], repo_type)
+    ]
+    local: dict[str, Path] = {}
+    if new:
+        folder = source.fetch(repo, at.revision, new, repo_type)
+        local = {file.path: folder / file.path for file in new}
+    commit = head.revision
+    if new or gone:
+        message = f"Mirror {repo} at {at.revision} from {source.endpoint}"
+        info = send(
+            target, repo, local, gone, message, "", repo_type, "main", head.revision or None
+        )
+        commit = info.oid
+    _compare(target.at_commit(repo, commit, repo_type), wanted, local)
+    _tag(target, repo, repo_type, at.revision, commit)
+    source.forget(repo, at.revision, brought, repo_type)
+    return Mirrored(
+        repo,
+        repo_type,
+        source.endpoint,
+        at.revision,
+        commit,
+        len(wanted),
+        sum(file.size for file in wanted),
+        tuple(sorted(local)),
+        tuple(gone),
+    )
+
+
+def allowed(files: Sequence[HubFile], patterns: Sequence[str]) -> list[HubFile]:
+    """The files whose paths match one of the patterns; all without patterns."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    chosen = filter_repo_objects(files, allow_patterns=list(patterns) or None, key=lambda f: f.path)
+    return list(chosen)
+
+
+def _is_there(head: RepoAtCommit, file: HubFile) -> bool:
+    found = head.file(file.path)
+    return (
+        found is not None
+        and found.size == file.size
+        and (found.sha256 or found.oid) == (file.sha256 or file.oid)
+    )
+
+
+def _compare(held: RepoAtCommit, wanted: Sequence[HubFile], local: dict[str, Path]) -> None:
+    """Raise GgezError unless a mirror lists what was wanted, byte for byte."""
+    for file in wanted:
+        found = held.file(file.path)
+        # A file that is large for one hub can be small for the other: then by what was fetched.
+        same = found is not None and (
+            _is_there(held, file)
+            or (file.path in local and found.matches(local[file.path]))
+            or file.path == RULES
+        )
+        if not same:
+            raise GgezError(
+                f"the mirror has another {file.path} than the source",
+                "Run it again; if it stays, the hub or something on the way is out of order.",
+            )
+
+
+def _tag(target: Hub, repo: str, repo_type: str, name: str, commit: str) -> None:
+    """Let the source's commit lead to the mirror's."""
+    refs = with_retries(lambda: target.api.list_repo_refs(repo, repo_type=repo_type))
+    there = {tag.name: tag.target_commit for tag in refs.tags}
+    if there.get(name) == commit:
+        return
+    if name in there:
+        target.api.delete_tag(repo, tag=name, repo_type=repo_type)
+    target.api.create_tag(repo, tag=name, revision=commit, repo_type=repo_type)

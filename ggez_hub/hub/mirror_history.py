@@ -1,0 +1,149 @@
+"""A repository of a hub in the folder of an embedded hub, with its history: every commit keeps its id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ggez_hub.errors import GgezError
+from ggez_hub.hub.client import Hub
+from ggez_hub.hub.mirror import Mirrored, allowed
+from ggez_hub.hub.repository_files import HubFile, RepoAtCommit
+
+if TYPE_CHECKING:
+    from ggez_hub.embedded import HubStore
+    from ggez_hub.embedded.catalog import RepoRecord
+
+TIMEOUT = 60.0  # seconds without a byte
+
+
+def mirror_history(
+    source: Hub,
+    store: HubStore,
+    repo: str,
+    revision: str,
+    *,
+    repo_type: str = "model",
+    allow: Sequence[str] = (),
+    private: bool = False,
+) -> Mirrored:
+    """Make the branch `main` of a repository in `store` the commit `revision` of `repo` in `source`.
+
+    History comes by git, so that commits have their ids; of large files those of the one commit come,
+    where their paths match `allow`, one after the other. Each is compared with the sha256 that git
+    names for it, and the tree with the list of the source. What came before does not come again. The
+    branch moves at the end. Raises GgezError.
+    """
+    from ggez_hub.embedded.names import branch_ref
+
+    at = source.at_commit(repo, revision, repo_type)
+    large = [file for file in allowed(at.files, allow) if file.sha256 is not None]
+    if not allowed(at.files, allow):
+        raise GgezError(f"{repo}@{at.revision[:12]} has no file that matches {', '.join(allow)}")
+    store.create_repo(repo_type, repo, private=private, exist_ok=True)
+    record = store.repo(repo_type, repo)
+    _fetch_history(source, repo, repo_type, store.folder(record), at.revision)
+    sent = [file.path for file in large if _bring(source, store, record, at, file, repo_type)]
+    with store.git(record) as git:
+        listed = git.snapshot(at.revision).listing(recursive=True)
+        found = {
+            entry.path: (entry.size, entry.lfs.oid if entry.lfs else entry.oid)
+            for entry in listed
+            if not entry.is_folder
+        }
+        if found != {file.path: (file.size, file.sha256 or file.oid) for file in at.files}:
+            raise GgezError(
+                f"{source.endpoint} lists other files of {repo}@{at.revision[:12]} than git has",
+                "Do not use this repository.",
+            )
+        with git.lock():
+            head = git.refs.head("main")
+            if head != at.revision:
+                git.move(branch_ref("main"), head, at.revision)
+    size = sum(file.size for file in large)
+    return Mirrored(
+        *(repo, repo_type, source.endpoint, at.revision, at.revision),
+        *(len(large), size, tuple(sent), ()),
+    )
+
+
+def _bring(
+    source: Hub,
+    store: HubStore,
+    record: RepoRecord,
+    at: RepoAtCommit,
+    file: HubFile,
+    repo_type: str,
+) -> bool:
+    """Have a large file in the store; whether it was fetched."""
+    from ggez_hub.embedded.lfs import Pointer
+
+    pointer = Pointer(str(file.sha256), file.size)
+    if store.catalog.use(record, [pointer.oid]):
+        return False
+    # What was in the user's cache before stays there.
+    brought = source.missing_bytes(at.repo, at.revision, [file], repo_type)
+    path = source.fetch(at.repo, at.revision, [file], repo_type) / file.path
+    with (
+        store.lfs.receive(partial(store.catalog.link, record), pointer) as upload,
+        path.open("rb") as content,
+    ):
+        while block := content.read(1 << 20):
+            upload.write(block)
+    if brought:
+        source.forget(at.repo, at.revision, [file.path], repo_type)
+    return True
+
+
+def _fetch_history(source: Hub, repo: str, repo_type: str, folder: Path, commit: str) -> None:
+    """Fetch a commit and its ancestors into a bare repository; no ref moves."""
+    import urllib3
+    from dulwich.client import HttpGitClient
+    from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
+    from dulwich.objects import ObjectID
+    from dulwich.repo import Repo
+
+    from ggez_hub.atomic_files import sync
+
+    wanted = ObjectID(commit.encode())
+
+    def wants(refs: Mapping[Any, Any], depth: int | None = None) -> list[Any]:
+        # Not every server gives a commit that no ref names: then it is in the history of one.
+        heads = {oid for name, oid in refs.items() if oid and name.startswith(b"refs/heads/")}
+        heads |= {oid for name, oid in refs.items() if oid and name.startswith(b"refs/tags/")}
+        return [wanted] if wanted in set(refs.values()) else sorted(heads)
+
+    # A redirect could lead the token elsewhere.
+    pool = urllib3.PoolManager(retries=urllib3.Retry(2, redirect=0), timeout=TIMEOUT)
+    user = "hf" if source.token else None
+    prefix = "" if repo_type == "model" else f"{repo_type}s/"
+    try:
+        with Repo(str(folder)) as git:
+            if wanted in git.object_store:
+                return
+            client = HttpGitClient(
+                source.endpoint,
+                pool_manager=pool,
+                quiet=True,
+                username=user,
+                password=source.token,
+            )
+            client.fetch(f"/{prefix}{repo}", git, determine_wants=wants)
+            complete = wanted in git.object_store
+    except (
+        GitProtocolError,
+        HangupException,
+        NotGitRepository,
+        urllib3.exceptions.HTTPError,
+    ) as error:
+        raise GgezError(
+            f"the history of {repo} could not be fetched by git from {source.endpoint}: {error}",
+            "Give the other hub by --hub: then its files come without their history.",
+        ) from error
+    if not complete:
+        raise GgezError(f"no branch or tag of {repo} leads to {commit[:12]}")
+    packs = folder / "objects" / "pack"
+    for path in (*packs.iterdir(), packs):
+        sync(path)
