@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from dulwich.errors import ChecksumMismatch, FileFormatException
 from filelock import FileLock
 
 from ggez_hub.embedded.access_control import Grants
@@ -45,6 +47,14 @@ from ggez_hub.embedded.xet.catalog import XetCatalog
 from ggez_hub.embedded.xet.storage import XetObjects
 
 _ABANDONED_AFTER: Final = 24 * 3600
+_UNREADABLE: Final = (
+    FileNotFoundError,
+    NotADirectoryError,
+    KeyError,
+    zlib.error,
+    ChecksumMismatch,
+    FileFormatException,
+)
 # Other users of the machine could read private repos there. The root may be a folder of other things, too.
 _PRIVATE_FOLDERS: Final = (*(f"{kind}s" for kind in REPO_TYPES), "lfs", "xet")
 
@@ -203,12 +213,9 @@ class HubStore(AbstractContextManager["HubStore"]):
     def listing(self, query: RepoQuery, offset: int, limit: int) -> list[ListedRepo]:
         """The repos that a query finds, from the `offset`th on, at most `limit`."""
         for repo in self.index.missing(query.kind):
-            # A repo that is being deleted has no folder any longer; one that is damaged lacks objects, and
-            # keeps nobody from the others.
-            with (
-                suppress(FileNotFoundError, NotADirectoryError, KeyError),
-                self.git(repo) as git,
-            ):
+            # A repo that is being deleted has no folder any longer, a damaged one lacks objects: neither
+            # keeps the others from being listed.
+            with suppress(*_UNREADABLE), self.git(repo) as git:
                 self._indexed(repo, git)
         return self.index.search(query, offset, limit)
 

@@ -124,3 +124,20 @@ def test_a_port_that_is_taken_is_one_message(tmp_path):
         result = CliRunner().invoke(cli, ["serve", "--root", str(tmp_path), "--port", port])
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: cannot listen on port {port} of 127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--certificate", "FILE", "--key", "FILE"], "cannot be used for HTTPS"),
+        (["--key", "FILE"], "give --certificate, too"),
+        (["--public-url", "hub"], "is not a public address"),
+    ],
+)
+def test_what_the_network_cannot_be_is_one_message(tmp_path, options, complaint):
+    file = tmp_path / "key.pem"
+    file.write_text("not a key")
+    words = [str(file) if word == "FILE" else word for word in options]
+    result = CliRunner().invoke(cli, ["serve", "--root", str(tmp_path / "hub"), *words])
+    assert result.exit_code == 2
+    assert complaint in result.stderr

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from ggez_hub.embedded import history
-from ggez_hub.embedded.commits import locate
+from ggez_hub.embedded.commits import Snapshot, locate
 
 
 @pytest.fixture
@@ -141,3 +141,21 @@ def test_requests_for_last_commits_keep_no_others_waiting(hub, long, monkeypatch
         assert not any(answer.done() for answer in waiting)
         free.set()
         assert all(answer.result().status_code == 200 for answer in waiting)
+
+
+def test_a_page_of_files_costs_a_page(hub, api, new_id, monkeypatch):
+    repo = new_id()
+    hub.store.create_repo("model", repo)
+    names = {f"{number % 7}/{number}.txt": b"%d" % number for number in range(2100)}
+    signature = {"author": "a", "email": "a@example.org"}
+    hub.store.commit("model", repo, names, message="x", date=1, **signature)
+    walks, read = [], Snapshot._read
+    monkeypatch.setattr(
+        Snapshot, "_read", lambda self, *args, **more: walks.append(1) or read(self, *args, **more)
+    )
+    assert set(api.list_repo_files(repo)) == {*names, ".gitattributes"}
+    assert len(walks) == 1
+    # Another folder of the same content has other paths.
+    assert len(list(api.list_repo_tree(repo, "3"))) == 300
+    assert len(list(api.list_repo_tree(repo, recursive=True))) == 2108
+    assert len(walks) == 2

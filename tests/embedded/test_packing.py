@@ -42,7 +42,7 @@ def test_loose_objects_become_a_pack(hub, api, repo, folder):
         )
 
 
-def test_a_damaged_object_stays_where_it_is(folder):
+def test_a_damaged_object_stays_where_it_is(api, repo, folder):
     (damaged, renamed, *_) = loose(folder)
     damaged.chmod(0o644)
     damaged.write_bytes(b"not an object")
@@ -50,6 +50,18 @@ def test_a_damaged_object_stays_where_it_is(folder):
     renamed.rename(other)
     pack_loose(folder, more_than=10)
     assert sorted(loose(folder)) == sorted([damaged, other])
+    api.delete_repo(repo)
+
+
+def test_a_damaged_repo_does_not_keep_others_from_being_listed(hub, api, repo, folder, new_id):
+    for path in loose(folder):
+        path.chmod(0o644)
+        path.write_bytes(b"not an object")
+    other = new_id()
+    api.create_repo(other)
+    assert other in {model.id for model in api.list_models(author="acme")}
+    assert httpx2.get(f"{hub.endpoint}/api/models/{repo}").status_code == 500
+    api.delete_repo(repo)
 
 
 def test_two_do_not_pack_at_once(folder, monkeypatch):
