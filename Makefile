@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Two for each processor, since tests wait for servers and for the disk.
 WORKERS := $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
-.PHONY: demo test slow lint format lock hashes audit bench world wheel jobs exchange inspect soak conformance clean
+.PHONY: demo test explorer slow lint format lock hashes audit bench world wheel jobs exchange inspect soak conformance clean
 .DEFAULT_GOAL := help
 
 help: ## List the goals
@@ -24,6 +24,10 @@ demo: $(STAMP) ## Pull models adapted to Thai from a hub on this machine, and re
 
 test: $(STAMP) ## The tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
+
+explorer: ## Build ggez_hub/charts of explorer/, by node 20 or newer; its types and tests
+	cd explorer && npm ci --silent --ignore-scripts --no-audit --no-fund && npm run --silent check && \
+	  npm run --silent build && npm test --silent
 
 lint: $(STAMP) ## Lint, format check, types, layers, workflows
 	$(BIN)/ruff check .
@@ -93,7 +97,7 @@ inspect: $(STAMP) ## Run suites under inspect-ai, which wants an older fsspec an
 	OMP_NUM_THREADS=1 $(VENV)/inspect/bin/python -m pytest tests/evaluation/test_inspect_tasks.py
 
 # Files of strangers that many examples of are tried.
-FUZZED := tests/cards/test_fuzz.py tests/merging/test_fuzz.py tests/registry/test_index_file.py
+FUZZED := tests/*/test_*fuzz.py tests/registry/test_index_file.py
 
 slow: $(STAMP) ## Tests that take long: training, complete pages, large models, processes that are killed (slow)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow \

@@ -25,11 +25,11 @@ def connect(name: str, *, quiet: bool = False, offline: bool = False) -> Iterato
     if name == "hf":
         yield Hub.of_environment(offline=offline)
     elif name == "embedded":
-        from ggez_hub.demo.hub import demo_hub, demo_token
+        from ggez_hub.demo.hub import demo_hub, demo_token, store_folder
 
         with demo_hub() as endpoint, _client_online():
             # The user's own hub has a token of its own, which no other hub ever sees.
-            yield Hub(endpoint, demo_token(), temporary=True)
+            yield Hub(endpoint, demo_token(), temporary=True, folder=store_folder())
     elif is_http(name):
         yield Hub.of_environment(name.rstrip("/"), offline=offline)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from ggez_hub.automation.contribution_rules import (
 from ggez_hub.automation.git_changes import Contribution, accepted_cards, import_committed
 from ggez_hub.automation.trial_merge import Trial, try_merge
 from ggez_hub.cards import AdapterCard
+from ggez_hub.cards.readme import license_of
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import GgezError, MissingExtra
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
@@ -27,6 +30,8 @@ from ggez_hub.hub.sparse_copy import sparse_copy
 from ggez_hub.merging.adapters import CONFIGURATION, open_delta
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.registry.adapter_kinds import get_kind
+from ggez_hub.registry.file_checks import NotFit
+from ggez_hub.registry.licences import reviewed, unsaid
 from ggez_hub.registry.repositories import Repositories, problems_on_hub
 
 
@@ -63,13 +68,30 @@ def check(
 def check_on_hub(card: ProposedCard, hub: Hub, *, merges: bool) -> Iterator[Finding]:
     """Findings about the repositories that a card speaks for; no weights are fetched."""
     block = card.document.card
-    problems = list(problems_on_hub(block, Repositories(hub)))
+    repositories = Repositories(hub)
+    problems = list(problems_on_hub(block, repositories))
     for key, problem in problems:
         yield Finding("error", card.path, f"{'.'.join(map(str, key))}: {problem}")
     if not problems:
+        yield from _check_licence(card, repositories)
         yield from _check_merge(card, hub, merges=merges)
     if not block.pinned:
         yield Finding("hint", card.path, "names no sha256s yet: `ggez-hub ci pin` writes them")
+
+
+def _check_licence(card: ProposedCard, repositories: Repositories) -> Iterator[Finding]:
+    """Whether the adapter's licence says what that of its base binds derived works to."""
+    base = card.document.card.base
+    declared = license_of(repositories.at(base.repo, base.revision).front_matter)
+    with suppress(NotFit):
+        own, upstream = (reviewed(name, "it") for name in (card.document.license, declared))
+        if upstream != UNKNOWN != own and (missing := unsaid(own, upstream)):
+            yield Finding(
+                "hint",
+                card.path,
+                f"is under {own}, which does not say what {upstream} of its base asks of derived works "
+                f"({', '.join(missing)}): results carry both licences",
+            )
 
 
 def _check_merge(card: ProposedCard, hub: Hub, *, merges: bool) -> Iterator[Finding]:

@@ -33,7 +33,7 @@ from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import PublishedIndex, publish_index
 from ggez_hub.registry.local_merge.inputs import MergeRecipe
 from ggez_hub.registry.trust.gate_results import RESULT_FILE, sign_gates
-from ggez_hub.registry.trust.statement import SigningKey
+from ggez_hub.registry.trust.signing import SigningKey
 
 HEAD = """\
 # {path} at the beta that its curve gives for alpha {alpha:.5f}.

@@ -28,7 +28,7 @@ from ggez_hub.registry.pull.plan import PullPlan, plan
 from ggez_hub.registry.pull.published_merge import find_published
 from ggez_hub.registry.pull.pull import carry_out
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.trust.statement import SigningKey
+from ggez_hub.registry.trust.signing import SigningKey
 
 # Of the adapter forms the one that holds the most kinds of adapters, and the one for pipelines.
 ADAPTER_FORMS = ("peft", "diffusers")
@@ -108,10 +108,8 @@ class Pusher:
         )
 
     def _send(self, path: str, card: AdapterCard, planned: PullPlan, suffix: str) -> Pushed:
-        owner = INDEX_REPO.partition("/")[0]
-        # Cards of two families may have one name.
-        repo = f"{owner}/{Path(path).stem}-{card.region}-{card.family}-{suffix}"
-        there = find_published(planned.resolution, self.hub, {owner})
+        repo = published_name(path, card, suffix)
+        there = find_published(planned.resolution, self.hub, {repo.partition("/")[0]})
         if there is not None and there.repo == repo:
             return Pushed(f"{repo}@{there.revision}", suffix, "")
         place = self.work / f"{path.removesuffix('.md')}-{planned.resolution.form}"
@@ -122,3 +120,9 @@ class Pusher:
         done = push(pulled, planned.obligations, may_write.hub, repo, beside=beside, by=self.by)
         self.say(f"{repo}: by the token of {may_write.reason}")
         return Pushed(f"{done.repo}@{done.revision}", suffix, "")
+
+
+def published_name(path: str, card: AdapterCard, suffix: str) -> str:
+    """The repository of the result of the card at `path`: no two cards share one."""
+    owner = INDEX_REPO.partition("/")[0]
+    return f"{owner}/{Path(path).stem}-{card.region}-{card.family}-{suffix}"

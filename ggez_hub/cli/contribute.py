@@ -34,7 +34,7 @@ from ggez_hub.registry.contribution.proposal import (
 from ggez_hub.registry.publication.adapter import check_parcel, publish, read_parcel
 from ggez_hub.registry.publication.result import Published
 from ggez_hub.registry.request import require_repository
-from ggez_hub.registry.trust.statement import SigningKey
+from ggez_hub.registry.trust.signing import SigningKey
 
 
 @click.command("contribute")

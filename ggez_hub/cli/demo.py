@@ -162,7 +162,8 @@ def _draw(pulled: Pulled, part: DemoFamily, demo: DemoFigures) -> Path:
         regional_side=f"{demo.languages} names (%)",
         alpha=pulled.lock.resolution.alpha.value,
     )
-    picture, _ = draw(points, pulled.folder / "trade-off", labels, demo.beta)
+    picture = pulled.folder / "trade-off.png"
+    draw(points, picture, labels, demo.beta)
     return picture
 
 

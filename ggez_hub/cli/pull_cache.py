@@ -27,7 +27,7 @@ def answer_from_cache(request: Request, hub: Hub, target: Path, out: Output) -> 
     if hub.newest_commit(INDEX_REPO, INDEX_FILE, "dataset") != answer.index:
         return False
     # A hub may have been taken back to it, or left alone for too long.
-    newest = None if hub.temporary else seen_index(hub)
+    newest = seen_index(hub)
     if newest is not None and (newest.revision != answer.index or newest.is_expired):
         return False
     out.line(answer.text or "")

@@ -30,7 +30,9 @@ from ggez_hub.progress import task
 from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of
+from ggez_hub.registry.affected import yanked_among
 from ggez_hub.registry.constants import CARD_NAME
+from ggez_hub.registry.index.search import yanked_adapters
 from ggez_hub.registry.lock import Lock, lock_place, locks_in, read_lock
 from ggez_hub.registry.pull.choices import Undecided
 from ggez_hub.registry.pull.plan import PullPlan, plan, plan_locked
@@ -79,6 +81,7 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
         planned = plan_locked(_lock(request, options), hub)
     else:
         planned = plan_or_ask(request, hub, target, out, costs_only=options.dry_run)
+        _print_yanked(request, hub, target, out)
     # What cannot be done is said before what would be.
     costs = None if options.dry_run else check(planned, hub, target, verify=options.verify)
     for warning in planned.warnings:
@@ -107,6 +110,15 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
     if by_index and options.is_plain and not planned.warnings:
         remember(request, hub, target, cards[0].revision, out, document)
     return pulled
+
+
+def _print_yanked(request: Request, hub: Hub, target: Path, out: Output) -> None:
+    """Print what was yanked since of the models that are in the folder already."""
+    if locks := locks_in(target):
+        yanked = yanked_adapters(hub, request.index)
+        for file in locks:
+            for cause in yanked_among(read_lock(file), yanked):
+                out.note(f"warning: {file.parent} holds a model of what is out of use: {cause}")
 
 
 def _push(pulled: Pulled, planned: PullPlan, hub: Hub, options: PullOptions, out: Output) -> None:

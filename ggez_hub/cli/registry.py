@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,7 +24,10 @@ from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import build_index
 from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.index.verification import stale_entries, verify_entries
-from ggez_hub.registry.trust.statement import SigningKey
+from ggez_hub.registry.trust.signing import SigningKey
+
+if TYPE_CHECKING:
+    from ggez_hub.registry.affected import AffectedMerge, Ingredient
 
 allow_empty_option = click.option(
     "--allow-empty", is_flag=True, help="Make an index without any card, if there is none."
@@ -127,7 +131,7 @@ def index_verify(hub: str, out: Output) -> None:
 
 @click.group("registry", cls=Group)
 def registry_command() -> None:
-    """For maintainers: measure a card; list adapters that are out of date."""
+    """For maintainers: measure a card; list what is out of date, and what a yank reaches."""
 
 
 @registry_command.command("eval")
@@ -187,3 +191,56 @@ def stale(region: str | None, hub: str, out: Output) -> None:
     if not found:
         out.line("Nothing is stale.")
     out.document([asdict(s) for s in found])
+
+
+@registry_command.command("affected")
+@click.argument("named", metavar="[CARD|REPO[@REV]]", required=False)
+@hub_option
+@output_options
+def affected(named: str | None, hub: str, out: Output) -> None:
+    """Published merges made of an adapter, by their locks, whatever its status.
+
+    Without one, those made of anything that was yanked since, or that a card names and that is gone from
+    the hub. `marked` are those whose card says so (`ci affected` proposes it).
+    """
+    from ggez_hub.registry.affected import affected_merges
+
+    wanted = _ingredient(named) if named else None
+    with connect(hub, quiet=out.quiet) as server:
+        found = affected_merges(server, wanted)
+    for repo, reason in found.unreadable:
+        out.note(f"{repo}: {reason}")
+    out.table(
+        ("merge", "made of", "which", "marked"),
+        [
+            (merge.repo, f"{c.repo}@{(c.revision or '')[:12]}".rstrip("@"), c.status, _yes(merge))
+            for merge in found.merges
+            for c in merge.causes
+        ],
+    )
+    if not found.merges:
+        out.line(
+            "No published merge is affected." if wanted is None else "No published merge has it."
+        )
+    out.document(asdict(found))
+
+
+def _yes(merge: AffectedMerge) -> str:
+    return "yes" if merge.marked else "no"
+
+
+def _ingredient(named: str) -> Ingredient:
+    """The adapter that a card speaks for, at any commit, or a repository; raises UsageProblem."""
+    from ggez_hub.registry.affected import Ingredient
+
+    if not Path(named).is_file():
+        repo, _, revision = named.partition("@")
+        if repo.count("/") != 1:
+            raise UsageProblem(
+                f"{named} is neither a card nor a repository", "ORG/NAME, or ORG/NAME@COMMIT"
+            )
+        return Ingredient(repo, revision or None)
+    location = read_card(Path(named)).card.adapter
+    if location is None:
+        raise UsageProblem(f"{named} does not name where its adapter is", "Name its repository.")
+    return Ingredient(location.repo, None)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ggez_hub.registry.pull.parity_table import ParityTable
     from ggez_hub.registry.pull.plan import PullPlan
     from ggez_hub.registry.resolution import PinnedAdapter, PinnedRepo, Resolution
-    from ggez_hub.registry.trust.statement import SigningKey
+    from ggez_hub.registry.trust.signing import SigningKey
 
 
 R = TypeVar("R")

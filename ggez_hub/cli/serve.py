@@ -25,6 +25,10 @@ from ggez_hub.errors import GgezError, UsageProblem
     help="Users to add at the start: a YAML list of {name, fullname, token, orgs}.",
 )
 @click.option(
+    "--certificate", type=FILE, help="Speak HTTPS, with this certificate and its chain (PEM)."
+)
+@click.option("--key", type=FILE, help="The key of --certificate, if that file does not hold it.")
+@click.option(
     "--public-url",
     help="The address by which all clients reach the hub, as https://hub.example.org before a proxy.",
 )
@@ -49,16 +53,26 @@ from ggez_hub.errors import GgezError, UsageProblem
     metavar="HOST",
     help="A host to which webhooks may be sent (`hub webhook add`); to others none are.",
 )
+@click.option(
+    "--allowed-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name by which the hub may be called, besides its addresses, localhost and --public-url.",
+)
 @output_options
 def serve_command(
     root: Path,
     host: str,
     port: int,
     accounts: Path | None,
+    certificate: Path | None,
+    key: Path | None,
     public_url: str | None,
     proxies: tuple[str, ...],
     origins: tuple[str, ...],
     webhook_hosts: tuple[str, ...],
+    hosts: tuple[str, ...],
     out: Output,
 ) -> None:
     """Serve a folder as a small Hugging Face hub.
@@ -73,14 +87,14 @@ def serve_command(
         out.line(url)
         out.document({"endpoint": url, "root": str(root.absolute()), "token_file": str(token_file)})
         out.note(f"The owner's token is in {token_file}")
-        if not is_loopback(host):
+        if not is_loopback(host) and certificate is None:
             out.note(
                 f"Listening on {host}: others on the network can reach this hub, over plain HTTP. "
-                "Put a TLS proxy in front of it, and give its address by --public-url."
+                "Give --certificate, or put a TLS proxy in front of it and give its --public-url."
             )
 
     try:
-        network = Network(public_url, proxies, origins)
+        network = Network(public_url, proxies, origins, hosts, certificate, key)
         serve(
             root,
             host,

@@ -20,7 +20,7 @@ from ggez_hub.hub.client import Signatures
 
 if TYPE_CHECKING:
     from ggez_hub.registry.trust.policy import Signer
-    from ggez_hub.registry.trust.statement import SigningKey
+    from ggez_hub.registry.trust.signing import SigningKey
 
 R = TypeVar("R")
 
@@ -66,7 +66,7 @@ def _signing(_context: click.Context, _parameter: click.Parameter, value: str | 
 def signing(value: str) -> SigningKey:
     """What --signing-key names; raises UsageProblem for a file that is not there."""
     from ggez_hub.registry.trust.policy import read_policy
-    from ggez_hub.registry.trust.statement import KEYLESS, signing_key
+    from ggez_hub.registry.trust.signing import KEYLESS, signing_key
 
     if value != KEYLESS and not Path(value).is_file():
         raise UsageProblem(f"--signing-key {value}: there is no such file")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,11 +15,11 @@ from ggez_hub.cli.people import print_study
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.cli.trust import signatures_option
 from ggez_hub.command_line import command_line
-from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.errors import GgezError, MissingExtra, UsageProblem
 from ggez_hub.hub.client import Signatures
 from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
-from ggez_hub.registry.constants import LOCK_NAME
+from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
 from ggez_hub.registry.lock import locks_in
 
 if TYPE_CHECKING:
@@ -84,11 +85,13 @@ def verify_command(
     recomputed from the predictions, without a model. A study (scores.json): every score of people, from its ratings.
     With --rerun the model answers some of them again: the one that the results name, or that of a
     recipe. A folder with a signature (model.sig, by ggez-hub or any program of OpenSSF Model
-    Signing) is compared with it, and its signer with trust.yaml.
+    Signing) is compared with it, and its signer with trust.yaml. What a folder was made of and the
+    hub's index has yanked since is printed.
     """
     from ggez_hub.evaluation.people.scores import SCORES
     from ggez_hub.evaluation.results.evidence import CARD, RESULTS
     from ggez_hub.registry.trust.gate_results import RESULT_FILE, verify_gates
+    from ggez_hub.registry.trust.policy import read_policy
 
     if count is None and (recipe is not None or key_variable is not None or endpoints):
         raise UsageProblem(
@@ -98,10 +101,17 @@ def verify_command(
         again = _rerun(place, count, recipe, key_variable, endpoints, seed, hub, out)
         print_scores(place, out, again=again, closed=closed)
         return
-    signed = _verify_signature(place, owner, signatures, out)
-    if signatures != "off" and (place / RESULT_FILE).is_file():
-        by, outcome = verify_gates(place, owner)
-        out.line(f"{place}: the gates are {outcome}, as measured and signed by {by.name}")
+    asked = signatures or read_policy().signatures
+    signed = None
+    try:
+        signed = _verify_signature(place, owner, asked, out)
+        if asked != "off" and (place / RESULT_FILE).is_file():
+            by, outcome = verify_gates(place, owner)
+            out.line(f"{place}: the gates are {outcome}, as measured and signed by {by.name}")
+    except MissingExtra as missing:
+        if asked == "required":
+            raise
+        out.note(f"warning: the signature of {place} was not checked: {missing.hint}")
     names = (RESULTS, CARD)
     is_study = any((place / name).is_file() for name in (SCORES, "study.json"))
     if is_study and not (place / RESULTS).is_file():
@@ -110,25 +120,24 @@ def verify_command(
     locks = locks_in(place)
     if signed and not (place / RESULTS).is_file():
         # A published folder is flat: its signature covers lock and weights alike.
-        out.document({"folder": str(place), "ok": True, "signer": signed, "differences": []})
+        since = _print_yanked(locks, hub, out)
+        out.document(
+            {"folder": str(place), "ok": True, "signer": signed, "differences": [], **since}
+        )
         return
     if not locks and (not place.is_dir() or any((place / name).is_file() for name in names)):
         print_scores(place, out, closed=closed)
     elif closed is not None:
         raise UsageProblem(f"{place} holds a merge, not scores", "Leave --closed out.")
     else:
-        _verify_locks(locks or (place / LOCK_NAME,), out)
+        _verify_locks(locks or (place / LOCK_NAME,), hub, out)
 
 
-def _verify_signature(
-    place: Path, owner: str | None, signatures: Signatures | None, out: Output
-) -> str | None:
-    """Who signed a folder; None where nobody did, nor has to. Raises BadSignature."""
+def _verify_signature(place: Path, owner: str | None, asked: Signatures, out: Output) -> str | None:
+    """Who signed a folder; None where nobody did, nor has to. Raises BadSignature, MissingExtra."""
     from ggez_hub.registry.trust.checks import UNSIGNED, verify_folder
-    from ggez_hub.registry.trust.policy import read_policy
     from ggez_hub.registry.trust.statement import SIGNATURE_FILE, BadSignature
 
-    asked = signatures or read_policy().signatures
     file = place / SIGNATURE_FILE
     if asked == "off":
         return None
@@ -146,7 +155,7 @@ def _verify_signature(
     return found.signer.name
 
 
-def _verify_locks(locks: Sequence[Path], out: Output) -> None:
+def _verify_locks(locks: Sequence[Path], hub: str, out: Output) -> None:
     """Compare the files beside lock files with them; `locks` are those of one folder."""
     folder, found, count, fix = locks[0].parent, [], 0, ""
     for file in locks:
@@ -154,7 +163,8 @@ def _verify_locks(locks: Sequence[Path], out: Output) -> None:
         found += wrong
         count += len(lock.outputs)
         fix = fix or (way_out if wrong else "")
-    out.document({"folder": str(folder), "ok": not found, "differences": found})
+    since = _print_yanked(locks, hub, out)
+    out.document({"folder": str(folder), "ok": not found, "differences": found, **since})
     if found:
         names = " and ".join(file.name for file in locks)
         what = "its lock says" if len(locks) == 1 else f"{names} say"
@@ -163,25 +173,64 @@ def _verify_locks(locks: Sequence[Path], out: Output) -> None:
     out.line(f"{folder}: {counted(count, 'file is', 'files are')} what the {many}")
 
 
+def _print_yanked(locks: Sequence[Path], hub: str, out: Output) -> dict[str, Any]:
+    """Print which ingredients the hub's index has yanked since; `yanked` is None where that is unknown."""
+    from httpx2 import HTTPError
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from ggez_hub.registry.affected import ingredients, yanked_among
+    from ggez_hub.registry.index.search import known_entries
+    from ggez_hub.registry.lock import MAX_LOCK_BYTES, parse_any_lock
+    from ggez_hub.text_files import read_text
+
+    try:
+        read = [parse_any_lock(read_text(f, MAX_LOCK_BYTES), f.name) for f in locks]
+        if not any(map(ingredients, read)):
+            return {}
+        with connect(hub, quiet=out.quiet) as server:
+            index = known_entries(server, None, ())
+    except UsageProblem:
+        raise
+    except (GgezError, HfHubHTTPError, HTTPError, OSError) as problem:
+        first = str(problem).partition("\n")[0]
+        out.note(f"whether anything it was made of was yanked since is not known: {first}")
+        return {"yanked": None}
+    if index.shipped:
+        out.note(
+            f"{server.endpoint} has no index: yanks since the release of ggez-hub are not known"
+        )
+    causes = dict.fromkeys(cause for lock in read for cause in yanked_among(lock, index.yanked))
+    for cause in causes:
+        out.note(f"warning: {cause}")
+    return {"yanked": [asdict(cause) for cause in causes]}
+
+
 def _verified(file: Path) -> tuple[Lock | MergeLock, list[str], str]:
     """A lock, how the files beside it differ from it, and the way out."""
+    from ggez_hub.cards.readme import read_readme
     from ggez_hub.registry.local_merge import merge
     from ggez_hub.registry.lock import MergeLock, differences, read_any_lock, unstated
     from ggez_hub.registry.pull import result_card
 
     lock, folder = read_any_lock(file), file.parent
+    family = "" if isinstance(lock, MergeLock) else lock.resolution.family
+    if family and not (folder / family).exists():
+        # As it was published: flat, and its card may have been marked since.
+        flat = {name.removeprefix(f"{family}/"): record for name, record in lock.outputs.items()}
+        flat.pop(CARD_NAME, None)
+        lock, family = lock.model_copy(update={"outputs": flat}), ""
     found = differences(lock, folder)
     if isinstance(lock, MergeLock):
-        card, provenance = folder / "README.md", merge.provenance(lock.merge)
+        card, provenance = folder / CARD_NAME, merge.provenance(lock.merge)
         fix = "Merge it again into another folder."
     else:
-        card = folder / lock.resolution.family / "README.md"
+        card = folder / family / CARD_NAME
         provenance = result_card.provenance(lock.resolution)
         options = {"--region": lock.resolution.region, "--locked": True, "--lock": file}
         again = command_line("pull", options | {"-o": f"{folder}-again"})
         fix = f"Pull it again, with the --hub that it came from: {again}"
     if card.is_file():
-        found += unstated(provenance, card.read_text(encoding="utf-8"))
+        found += unstated(provenance, read_readme(card.parent))
     return lock, found, fix
 
 

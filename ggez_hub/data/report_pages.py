@@ -11,7 +11,7 @@ import yaml
 
 from ggez_hub.data.report import dropped
 from ggez_hub.data.tally import DIMENSIONS, REST
-from ggez_hub.evaluation.report.trade_off import BASE, CHOSEN, LINE, picture_files, saved_figure
+from ggez_hub.evaluation.report.trade_off import BASE, CHOSEN, LINE, saved_figure
 from ggez_hub.quantities import counted
 
 
@@ -128,6 +128,8 @@ PANELS = ("language", "country", "format")
 
 def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
     """Write `stem`.png and `stem`.svg and return their paths."""
+    # Appended, not substituted: a name such as th-0.5 has no suffix.
+    png, svg = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg"))
     counts = document["counts"]
     title = (
         f"{counts['kept']:,} of {counted(counts['seen'], 'example')} kept for {document['region']}"
@@ -136,7 +138,7 @@ def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
         title += f", {counted(counts['translated'], 'translation')}"
     # A dollar in the name of a column is not mathematics.
     style = {"text.parse_math": False}
-    with saved_figure(stem, title, (11, 6.4), 140, "data", **style) as figure:
+    with saved_figure([png, svg], title, (11, 6.4), 140, "data", **style) as figure:
         # Two halves, so that long names above leave no room empty below.
         halves: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
         upper, lower = halves
@@ -157,7 +159,7 @@ def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
             kept = sorted((row for row in rows if row[1]), key=lambda row: -row[1])
             added = " or added" if counts["translated"] else ""
             _bars(axes, f"Kept{added}, by {name}", kept, BASE)
-    return picture_files(stem)
+    return png, svg
 
 
 def _bars(axes: Any, title: str, rows: Sequence[tuple[str, int]], colour: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ggez_hub.embedded.errors import HubError
+from ggez_hub.embedded.time_limits import TimedProtocol
 
 LOCALHOST = "127.0.0.1"
 
@@ -20,18 +22,23 @@ LOCALHOST = "127.0.0.1"
 class AppServer(uvicorn.Server):
     """A uvicorn server for an application; `port=0` takes a free port, `headers` is in bytes.
 
-    Raises HubError if the address or port is not available.
+    With `tls` it speaks HTTPS. Raises HubError if the address or port is not available.
     """
 
     def __init__(
-        self, app: ASGIApp, host: str = LOCALHOST, port: int = 0, headers: int = 32 << 10
+        self,
+        app: ASGIApp,
+        host: str = LOCALHOST,
+        port: int = 0,
+        headers: int = 32 << 10,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 h11_max_incomplete_event_size=headers,
                 loop="asyncio",
-                http="h11",
+                http=TimedProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -39,6 +46,7 @@ class AppServer(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=2,
+                ssl_context_factory=None if tls is None else lambda *_: tls,
             )
         )
         self.socket = _listen(host, port)
@@ -50,7 +58,8 @@ class AppServer(uvicorn.Server):
         # Listening on every address is reached at the loopback one.
         host = {"0.0.0.0": LOCALHOST, "::": "::1"}.get(self._host, self._host)  # noqa: S104
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self.socket.getsockname()[1]}"
+        scheme = "https" if self.config.is_ssl else "http"
+        return f"{scheme}://{host}:{self.socket.getsockname()[1]}"
 
     def run_until(self, finished: Callable[[], bool] | None = None, period: float = 0.25) -> None:
         """Serve until a signal comes or `finished`, called every `period` seconds, returns True."""

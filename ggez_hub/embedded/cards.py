@@ -31,6 +31,20 @@ _LIBRARIES: Final = {
     "adapter_config.json": "peft",
     "model_index.json": "diffusers",
     "open_clip_config.json": "open_clip",
+    "config_sentence_transformers.json": "sentence-transformers",
+}
+# What a class of transformers is for, by the end of its name.
+_TASKS: Final = {
+    "ForCausalLM": "text-generation",
+    "ForMaskedLM": "fill-mask",
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForImageClassification": "image-classification",
+    "ForObjectDetection": "object-detection",
+    "ForAudioClassification": "audio-classification",
+    "ForSpeechSeq2Seq": "automatic-speech-recognition",
+    "ForCTC": "automatic-speech-recognition",
 }
 
 
@@ -96,7 +110,7 @@ def problems(card: dict[str, Any]) -> list[str]:
 
 def tags(kind: RepoType, card: dict[str, Any], readme: bytes, files: Sequence[str]) -> list[str]:
     """The tags that the Hub lists for a repo, without duplicates."""
-    derive = {"model": _model_tags, "dataset": _dataset_tags, "space": _space_tags}[kind]
+    derive = {"model": _model_tags, "dataset": _dataset_tags}.get(kind, _space_tags)
     arxiv = _ARXIV.findall(readme.decode(errors="replace"))
     found = [*derive(card, files), *_strings(card, "tags"), *(f"arxiv:{paper}" for paper in arxiv)]
     return list(dict.fromkeys(found))
@@ -108,6 +122,20 @@ def library_name(card: dict[str, Any], files: Sequence[str]) -> str | None:
     if isinstance(declared, str):
         return declared
     return next((library for name, library in _LIBRARIES.items() if name in files), None)
+
+
+def with_inferred(
+    card: dict[str, Any], files: Sequence[str], config: dict[str, Any]
+) -> dict[str, Any]:
+    """A model's card with the library and the task that follow from `config.json` where it names none."""
+    library = library_name(card, files) or ("transformers" if "model_type" in config else None)
+    found = {"library_name": library} if library else {}
+    if library == "transformers":
+        names = list(_strings(config, "architectures"))
+        tasks = (task for end, task in _TASKS.items() for name in names if name.endswith(end))
+        if task := next(tasks, None):
+            found["pipeline_tag"] = task
+    return found | card
 
 
 def base_model_relation(card: dict[str, Any], files: Sequence[str]) -> str:

@@ -121,9 +121,13 @@ class TreeEditor:
 
     def find(self, path: str) -> str | None:
         """The object id of the file at `path`, or None."""
-        parent, _, name = path.rpartition("/")
-        mode, oid = (self._folder(parent) or {}).get(name, (FOLDER_MODE, ""))
+        mode, oid = self.entry(path) or (FOLDER_MODE, "")
         return None if stat.S_ISDIR(mode) else oid
+
+    def entry(self, path: str) -> tuple[int, str] | None:
+        """Mode and object id of the file or folder at `path`, or None."""
+        parent, _, name = path.rpartition("/")
+        return (self._folder(parent) or {}).get(name)
 
     def put(self, path: str, blob: str) -> None:
         """Add or replace the file at `path`. Raises InvalidPathError."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from dulwich.errors import NotTreeError
-from dulwich.lru_cache import LRUCache
+from dulwich.lru_cache import LRUCache, LRUSizeCache
 from dulwich.object_store import iter_tree_contents, tree_lookup_path
 from dulwich.objects import Commit, ObjectID, SubmoduleEncountered
 
@@ -23,6 +23,10 @@ _IDENTITY: Final = re.compile(r"(?P<name>.*?) ?<[^<>]*>")
 
 # Size and pointer of a file by its object id, which never changes, in whichever repo it is.
 _facts: Final[LRUCache[str, tuple[int, Pointer | None]]] = LRUCache(max_cache=100_000)
+# The entries below a folder by its object id: each page of a listing is a request of its own.
+_listings: Final[LRUSizeCache[tuple[str, str, bool], Sequence[Entry]]] = LRUSizeCache(
+    max_size=100_000, compute_size=len
+)
 _facts_lock: Final = threading.Lock()
 
 
@@ -68,7 +72,7 @@ class Snapshot:
             return None
         return self.read(entry)
 
-    def listing(self, path: str = "", *, recursive: bool) -> list[Entry]:
+    def listing(self, path: str = "", *, recursive: bool) -> Sequence[Entry]:
         """The entries below a folder, by name; with `recursive`, folders before their content.
 
         Raises EntryNotFoundError.
@@ -76,12 +80,22 @@ class Snapshot:
         folder = self.find(path)
         if folder is None or not folder.is_folder:
             raise EntryNotFoundError(f"{path[:200]!r} is not a folder of this revision")
+        key = (path, folder.oid, recursive)
+        with _facts_lock:
+            known = _listings.get(key)
+        if known is None:
+            known = self._read(path, folder.oid, recursive=recursive)
+            with _facts_lock:
+                _listings[key] = known
+        return known
+
+    def _read(self, path: str, oid: str, *, recursive: bool) -> Sequence[Entry]:
         prefix = f"{path}/" if path else ""
-        tree = ObjectID(folder.oid.encode())
+        tree = ObjectID(oid.encode())
         if recursive:
             items = iter_tree_contents(self._objects.store, tree, include_trees=True)
         else:
-            items = self._objects.tree(folder.oid).iteritems(name_order=True)
+            items = self._objects.tree(oid).iteritems(name_order=True)
         return [
             self._entry(prefix + decode(item.path), item.mode, item.sha.decode())
             for item in items

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -152,3 +154,12 @@ class InvalidPathError(HubError):
     """A path that no commit may contain."""
 
     status = 422
+
+
+def is_full(error: Exception) -> bool:
+    """Whether a disk without space is the cause."""
+    if isinstance(error, sqlite3.Error):
+        # SQLite cannot open what it has to enlarge first, nor write to its shared memory.
+        code = getattr(error, "sqlite_errorcode", 0)
+        return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}

@@ -1,7 +1,7 @@
 """The history of a branch: its commits, and which of them changed each path last.
 
 Both follow from a commit alone, which never changes: what was found for one is remembered, and the next
-one continues from there.
+one continues from there. A long list of commits is also kept in a file of the repository.
 """
 
 from __future__ import annotations
@@ -9,16 +9,21 @@ from __future__ import annotations
 import stat
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from threading import Lock
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from dulwich.objects import parse_tree
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.embedded.objects import Objects, decode
 
 _HISTORIES: Final = 256
 _MAPS: Final = 8
 _SHA1_BYTES: Final = 20
+# After so many steps the file is read, and after so many that it does not save it is written.
+_SHORT: Final = 64
+_LONG: Final = 512
 
 T = TypeVar("T")
 _Tree = dict[bytes, tuple[int, bytes]]
@@ -60,14 +65,34 @@ def first_parents(objects: Objects, start: str) -> Sequence[Link]:
     """A commit and its ancestors along the first parents, newest first."""
     newest: list[Link] = []
     rest: tuple[Link, ...] = ()
+    kept: tuple[Link, ...] = ()
     commit: str | None = start
     while commit is not None and not (rest := _histories.get(commit) or ()):
+        if len(newest) == _SHORT:
+            kept = _read_kept(objects)
+        if kept and kept[0].commit == commit:
+            rest = kept
+            break
         tree, parent = _tree_and_parent(objects, commit)
         newest.append(Link(commit, tree))
         commit = parent
     found = (*newest, *rest)
     _histories.put(start, found)
+    if len(newest) > _LONG:
+        lines = "".join(f"{link.commit} {link.tree}\n" for link in found)
+        # It saves time, nothing else: a full disk is no reason to fail.
+        with suppress(OSError):
+            write_file(objects.history_file, lines, durable=False)
     return found
+
+
+def _read_kept(objects: Objects) -> tuple[Link, ...]:
+    """The links in the file; none where it is absent or damaged."""
+    try:
+        text = objects.history_file.read_text(encoding="ascii")
+        return tuple(Link(*line.split(" ")) for line in text.splitlines())
+    except (OSError, ValueError, TypeError):
+        return ()
 
 
 def last_changes(objects: Objects, start: str) -> Mapping[str, str]:

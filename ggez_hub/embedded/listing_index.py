@@ -53,16 +53,18 @@ def summarize(kind: RepoType, objects: Objects, commit: str) -> Summary:
         card = cards.front_matter(readme)
     except cards.CardError:
         card = {}
-    pipeline = card.get("pipeline_tag")
+    config = _config(snapshot) if kind == "model" else None
+    known = cards.with_inferred(card, files, config or {}) if kind == "model" else card
+    pipeline = known.get("pipeline_tag")
     return Summary(
         sha=commit,
         last_modified=objects.commit(commit).commit_time,
-        tags=cards.tags(kind, card, readme, files),
+        tags=cards.tags(kind, known, readme, files),
         card=card,
         files=files,
-        library_name=cards.library_name(card, files) if kind == "model" else None,
+        library_name=cards.library_name(known, files) if kind == "model" else None,
         pipeline_tag=pipeline if isinstance(pipeline, str) else None,
-        config=_config(snapshot) if kind == "model" else None,
+        config=config,
     )
 
 

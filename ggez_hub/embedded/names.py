@@ -11,17 +11,19 @@ from dulwich.refs import Ref, check_ref_format
 
 from ggez_hub.embedded.errors import InvalidPathError, InvalidRequestError
 
-RepoType = Literal["model", "dataset", "space"]
+RepoType = Literal["model", "dataset", "space", "kernel"]
 
 REPO_TYPES: Final[tuple[RepoType, ...]] = get_args(RepoType)
-URL_PREFIXES: Final[dict[RepoType, str]] = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+URL_PREFIXES: Final[dict[RepoType, str]] = {
+    kind: "" if kind == "model" else f"{kind}s/" for kind in REPO_TYPES
+}
 MAX_PATH_BYTES: Final = 1024
 MAX_SEGMENT_BYTES: Final = 255
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 _PULL: Final = re.compile(r"refs/pr/([1-9][0-9]{0,8})")
 # First segments of the hub's own routes: a namespace of that name could not be reached.
-_RESERVED: Final = frozenset({"api", "datasets", "spaces", "models", "lfs", "collections"})
+_RESERVED: Final = frozenset({"api", "lfs", "collections", *(f"{kind}s" for kind in REPO_TYPES)})
 _FORBIDDEN: Final = re.compile("[\\\\\x00-\x1f\x7f\ud800-\udfff]")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.object_store import DiskObjectStore
-from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
+from dulwich.objects import Blob, Commit, ObjectID, RawObjectID, ShaFile, Tree
 from dulwich.pack import pack_object_header, write_pack_index_v2
 
 from ggez_hub.atomic_files import atomic_file, sync
@@ -51,12 +51,23 @@ class FileChange:
     sides: tuple[_Side, _Side]
 
 
+class _Store(DiskObjectStore):
+    """Looks twice: after the packs were searched, a loose object may be put into a new one."""
+
+    def get_raw(self, name: ObjectID | RawObjectID) -> tuple[int, bytes]:
+        try:
+            return super().get_raw(name)
+        except KeyError:
+            return super().get_raw(name)
+
+
 class Objects:
     """The objects of a repository whose git folder is `path`."""
 
     def __init__(self, path: Path) -> None:
         self._folder = path / "objects"
-        self.store = DiskObjectStore(self._folder)
+        self.history_file = path / "hub-history"
+        self.store = _Store(self._folder)
         self._loose: dict[str, ShaFile] = {}
         self._loose_bytes = 0
         self._pack: NewPack | None = None

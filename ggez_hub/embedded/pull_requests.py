@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Final
-
-from dulwich.patch import write_object_diff
 
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.changes import Change, TreeEditor
-from ggez_hub.embedded.commits import Signature, locate, title_and_message
+from ggez_hub.embedded.commits import Signature, title_and_message
+from ggez_hub.embedded.differences import text_difference
 from ggez_hub.embedded.discussions import (
     Discussion,
     Discussions,
@@ -38,8 +36,6 @@ from ggez_hub.embedded.names import pull_ref, target_ref
 from ggez_hub.embedded.objects import FileChange, Objects
 from ggez_hub.embedded.repository import GitRepository
 
-MAX_DIFF_BYTES: Final = 1 << 20
-MAX_DIFFED_FILE: Final = 256 << 10
 MAX_LISTED_COMMITS: Final = 250
 
 
@@ -158,10 +154,10 @@ class Comparison:
                 break
             commits.append(link.commit)
         changes = objects.changes(base, objects.commit(head).tree.decode())
-        theirs = objects.commit(target).tree.decode()
+        theirs = TreeEditor(objects, objects.commit(target).tree.decode())
         conflicts = []
         for change in changes:
-            there = locate(objects, theirs, change.path)
+            there = theirs.entry(change.path)
             both_have_rules = change.path == ATTRIBUTES_FILE and change.after and there
             if not both_have_rules and (there and there[1]) not in {change.before, change.after}:
                 conflicts.append(change.path)
@@ -194,19 +190,8 @@ class Comparison:
         return "\n\n".join(filter(None, (f"{title} (#{number})", "\n".join(listed))))
 
     def diff(self) -> str:
-        """The changes as git prints them; files that are long are named, and a long diff is cut."""
-        out = BytesIO()
-        for change in self.changes:
-            if out.tell() > MAX_DIFF_BYTES:
-                out.write(b"The rest of the difference is too long to be shown.\n")
-                break
-            sides = filter(None, (change.before, change.after))
-            if max(len(self.objects.blob(oid)) for oid in sides) > MAX_DIFFED_FILE:
-                out.write(f"diff --git a/{change.path} b/{change.path}\n".encode(errors="replace"))
-                out.write(b"The difference is too long to be shown.\n")
-            else:
-                write_object_diff(out, self.objects.store, *change.sides)
-        return out.getvalue().decode(errors="replace")
+        """The changes as git prints them, as much as can be shown."""
+        return text_difference(self.objects, self.changes).decode(errors="replace")
 
     def _merged_blob(self, change: FileChange, ours: str | None, after: str) -> str:
         if change.path != ATTRIBUTES_FILE or ours in {None, change.before, after}:

@@ -25,8 +25,9 @@ class Server(AppServer):
         limits: Limits | None = None,
         network: Network | None = None,
     ) -> None:
-        limits = limits or Limits()
-        super().__init__(create_app(store, limits, network), host, port, limits.headers)
+        limits, network = limits or Limits(), network or Network()
+        app = create_app(store, limits, network)
+        super().__init__(app, host, port, limits.headers, network.tls())
 
 
 def serve(
@@ -54,6 +55,7 @@ def serve(
                 from ggez_hub.embedded.accounts import load_accounts
 
                 load_accounts(store.accounts, accounts)
+            store.reserve.fill()
             store.owner_token()
             store.remove_abandoned()
             server = Server(store, host, port, limits, network)

@@ -188,6 +188,9 @@ def _start(files: SessionFiles) -> str:
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
         options = {"creationflags": flags}
     is_long = files.log.exists() and files.log.stat().st_size >= MAX_LOG_BYTES
+    # The names of private repos are in it.
+    files.log.touch(mode=0o600)
+    files.log.chmod(0o600)
     with files.log.open("wb" if is_long else "ab") as log:
         start_of_log = log.seek(0, os.SEEK_END)
         child = subprocess.Popen(

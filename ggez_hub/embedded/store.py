@@ -1,10 +1,11 @@
 """A folder that holds a hub: repos as bare git repositories, large files by sha256 or in chunks, accounts in SQLite.
 
     root/
-      models|datasets|spaces/<namespace>/<name>.git
+      models|datasets|spaces|kernels/<namespace>/<name>.git
       lfs/<aa>/<bb>/<sha256>
       xet/<aa>/<bb>/<hash of a xorb>
       hub.sqlite3
+      reserve             space that is given up when the disk is full
       token               a write token of the folder's owner, readable by them alone
 
 Several processes may use one store at the same time.
@@ -12,6 +13,7 @@ Several processes may use one store at the same time.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -28,19 +30,23 @@ from ggez_hub.embedded.changes import Change, Remove, put_files
 from ggez_hub.embedded.commits import Signature
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.discussions import Discussions
-from ggez_hub.embedded.errors import AlreadyExistsError
+from ggez_hub.embedded.errors import AlreadyExistsError, is_full
 from ggez_hub.embedded.lfs import LfsObjects, Signer
 from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
+from ggez_hub.embedded.names import REPO_TYPES, split_repo_id
 from ggez_hub.embedded.names import repo_type as as_repo_type
-from ggez_hub.embedded.names import split_repo_id
+from ggez_hub.embedded.packing import pack_loose
 from ggez_hub.embedded.pruning import stored_bytes
 from ggez_hub.embedded.quotas import Quotas
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders
+from ggez_hub.embedded.reserve import Reserve
 from ggez_hub.embedded.webhooks import Webhooks
 from ggez_hub.embedded.xet.catalog import XetCatalog
 from ggez_hub.embedded.xet.storage import XetObjects
 
 _ABANDONED_AFTER: Final = 24 * 3600
+# Other users of the machine could read private repos there. The root may be a folder of other things, too.
+_PRIVATE_FOLDERS: Final = (*(f"{kind}s" for kind in REPO_TYPES), "lfs", "xet")
 
 
 class HubStore(AbstractContextManager["HubStore"]):
@@ -56,6 +62,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         self.index = ListingIndex(self.database)
         self.webhooks = Webhooks(self.database)
         self.quotas = Quotas(self.database, lambda repo: stored_bytes(self.folder(repo)))
+        self.reserve = Reserve(root)
         self.folders = RepoFolders(root)
         self.lfs = LfsObjects(root / "lfs")
         self.xet = XetObjects(root / "xet", XetCatalog(self.database), self.lfs)
@@ -65,9 +72,12 @@ class HubStore(AbstractContextManager["HubStore"]):
     def open(cls, root: Path) -> HubStore:
         """The store in a folder, which is made if it does not exist."""
         root = Path(root).absolute()
-        root.mkdir(parents=True, exist_ok=True)
+        if not root.exists() or not any(root.iterdir()):
+            _make_private(root)
         with FileLock(root / "open.lock"):
-            store = cls(root)
+            for name in _PRIVATE_FOLDERS:
+                _make_private(root / name)
+            store = Reserve(root).spend_on(lambda: cls(root))
         with store.repos_lock():
             return store
 
@@ -126,13 +136,17 @@ class HubStore(AbstractContextManager["HubStore"]):
             self.catalog.add(kind, namespace, name, private=private)
 
     def delete_repo(self, repo: RepoRecord) -> None:
-        """Remove a repo and the large files that no other repo holds."""
+        """Remove a repo and the large files that no other repo holds; also where the disk is full."""
         with self.repos_lock():
-            with self.lfs.lock():
-                for oid in self.catalog.remove(repo):
-                    self.lfs.remove(oid)
-                self.xet.remove_unused()
-            self.folders.discard(self.folder(repo))
+            self.reserve.spend_on(lambda: self._delete(repo))
+        self.reserve.fill()
+
+    def _delete(self, repo: RepoRecord) -> None:
+        with self.lfs.lock():
+            for oid in self.catalog.remove(repo):
+                self.lfs.remove(oid)
+            self.xet.remove_unused()
+        self.folders.discard(self.folder(repo))
 
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
         """Give a repo another id.
@@ -202,7 +216,12 @@ class HubStore(AbstractContextManager["HubStore"]):
         with git.lock():
             head = git.refs.head(DEFAULT_BRANCH)
             summary = summarize(repo.type, git.objects, head) if head else None
-            self.index.put(repo, summary)
+            try:
+                self.index.put(repo, summary)
+            except sqlite3.OperationalError as error:
+                # Whoever reads a repo can do without.
+                if not is_full(error):
+                    raise
         return summary
 
     # Commits
@@ -241,6 +260,11 @@ class HubStore(AbstractContextManager["HubStore"]):
         with self.git(self.repo(repo_type, repo_id)) as git:
             return git.refs.head(branch)
 
+    def tidy(self, repo: RepoRecord) -> None:
+        """Pack the loose objects of a repo, where they are many; a failure leaves them as they are."""
+        with suppress(OSError):
+            pack_loose(self.folder(repo))
+
     def remove_abandoned(self) -> None:
         """Delete what uploads and commits left behind that were killed a day ago or earlier."""
         before = time.time() - _ABANDONED_AFTER
@@ -252,3 +276,12 @@ class HubStore(AbstractContextManager["HubStore"]):
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < before:
                     path.unlink()
+
+
+def _make_private(folder: Path) -> None:
+    """Have a folder that is closed to other users; what its owner opened to a group alone stays so."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o007:
+        # Whoever is not the owner of a shared folder cannot close it.
+        with suppress(PermissionError):
+            folder.chmod(0o700)

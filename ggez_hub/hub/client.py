@@ -47,7 +47,7 @@ class Hub:
 
     An `offline` hub is never asked: what reads answers from the cache or raises NotInCache, all else
     raises GgezError. The answers of a `temporary` one, whose address ends with the command, are not
-    kept. `signatures` is what is asked of what it holds, None what trust.yaml says; with
+    kept; `folder` is where it is on this machine. `signatures` is what is asked of what it holds, None what trust.yaml says; with
     `allow_stale` an index may be older than one seen before. Methods raise what the client raises,
     beside the errors that they name.
     """
@@ -58,6 +58,7 @@ class Hub:
     temporary: bool = False
     signatures: Signatures | None = None
     allow_stale: bool = False
+    folder: Path | None = None
 
     @classmethod
     def of_environment(cls, endpoint: str | None = None, *, offline: bool = False) -> Hub:

@@ -14,9 +14,12 @@ from ggez_hub.retry import with_retries
 
 @dataclass(frozen=True)
 class Proposal:
-    """A pull request, or `accepted` without one: the repository has the very files already."""
+    """A pull request, or `accepted` without one: the repository has the very files already.
 
-    state: Literal["opened", "updated", "unchanged", "accepted"]
+    `declined` was closed without a merge.
+    """
+
+    state: Literal["opened", "updated", "unchanged", "accepted", "declined"]
     url: str
     number: int | None
 
@@ -43,6 +46,12 @@ def open_pull_requests(
 
     Raises GgezError, and what the client raises.
     """
+    return _pull_requests(hub, repo, repo_type, author, "open")
+
+
+def _pull_requests(
+    hub: Hub, repo: str, repo_type: str, author: str | None, status: Literal["open", "closed"]
+) -> list[OpenPullRequest]:
     with readable_answer(f"the pull requests of {repo}"):
         found = with_retries(
             lambda: list(
@@ -50,7 +59,7 @@ def open_pull_requests(
                     repo,
                     author=author,
                     discussion_type="pull_request",
-                    discussion_status="open",
+                    discussion_status=status,
                     repo_type=repo_type,
                 )
             )
@@ -60,6 +69,7 @@ def open_pull_requests(
         (
             OpenPullRequest(pull.num, pull.title, pull.author, f"{page}/discussions/{pull.num}")
             for pull in found
+            if pull.status != "merged"  # which counts as closed
         ),
         key=lambda pull: pull.number,
     )
@@ -74,11 +84,13 @@ def propose(
     *,
     repo_type: str = "model",
     parent: str | None = None,
+    once: bool = False,
 ) -> Proposal:
     """Open a pull request with `files`, or update one's own open one of that title.
 
     parent: the commit that the files were made from; the hub refuses a new pull request if its
-    branch has moved. Whoever ran this before and was cut off finds their pull request again. Raises
+    branch has moved. Whoever ran this before and was cut off finds their pull request again. With
+    `once` one of that title that was closed stays closed. Raises
     as `commit`, and GgezError without a token.
     """
     require_token(hub)
@@ -90,6 +102,9 @@ def propose(
         if (pull.title, pull.author) == (title, author):
             done = commit(hub, repo, files, title, repo_type=repo_type, revision=pull.reference)
             return Proposal("updated" if done.changed else "unchanged", pull.url, pull.number)
+    for pull in _pull_requests(hub, repo, repo_type, author, "closed") if once else ():
+        if (pull.title, pull.author) == (title, author):
+            return Proposal("declined", pull.url, pull.number)
     # Not tried again by itself: a second attempt could open a second one.
     info = send(hub, repo, new, (), title, description, repo_type, None, parent)
     number = int(str(info.pr_url).rstrip("/").rpartition("/")[2])

@@ -8,6 +8,8 @@ from pathlib import Path
 # same hub has an index of its own.
 INDEX_REPO = os.environ.get("GGEZ_INDEX") or "ggez-hub/index"
 INDEX_FILE = "index.sqlite"
+# In the folder of the user's embedded hub.
+SIGNING_KEY, VERIFYING_KEY = "signing.pem", "signing.pub"
 CARD_NAME = "README.md"
 LOCK_NAME = "ggez.lock"
 

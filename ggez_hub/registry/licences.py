@@ -157,15 +157,30 @@ def may_push(asked: Obligations) -> None:
                 f"({known[name].link})",
                 way_out,
             )
-    for keeper, other in permutations((known[name] for name in licences), 2):
-        if not keeper.shares_as or other.shares_as == keeper.shares_as:
-            continue
-        if (FURTHER.intersection(other.asks) - set(keeper.asks)) or other.shares_as:
+    for keeper, other in permutations(licences, 2):
+        if known[keeper].shares_as and unsaid(keeper, other):
             raise MayNotPush(
-                f"{keeper.name} has to remain the licence of the result, and {other.name} asks "
-                f"for more than it allows ({keeper.link}, {other.link})",
+                f"{known[keeper].name} has to remain the licence of the result, and "
+                f"{known[other].name} asks for more than it allows ({known[keeper].link}, {known[other].link})",
                 way_out,
             )
+
+
+def unsaid(downstream: str, upstream: str) -> tuple[Duty, ...]:
+    """What an upstream licence binds a derived work to, and its downstream licence alone does not say.
+
+    Both are ids of the table. Notices and credits can be kept under any licence.
+    """
+    if downstream == upstream:
+        return ()
+    own, other = table().licences[downstream], table().licences[upstream]
+    # Forbidden uses, names and limits are those of each agreement: no other one passes them on.
+    missing = FURTHER.intersection(other.asks)
+    if "non_commercial" in own.asks:
+        missing -= {"non_commercial"}
+    if other.shares_as and own.shares_as != other.shares_as:
+        missing |= {"share_alike"}
+    return tuple(duty for duty in table().duties if duty in missing)
 
 
 def licence_front(licences: Sequence[str]) -> dict[str, str]:

@@ -29,9 +29,12 @@ from ggez_hub.registry.resolution import (
     decisive_beta,
     decisive_plugins,
 )
+from ggez_hub.text_files import read_text
 from ggez_hub.validation_errors import listed
 
 OTHER_LOCK = "ggez-{}.lock"
+# Betas by part name every tensor.
+MAX_LOCK_BYTES = 64_000_000
 
 GONE = {
     "repo": "the repository is gone or private",
@@ -61,12 +64,12 @@ class Lock(LockFile):
 def read_lock(path: Path) -> Lock:
     """Read a lock file; raises GgezError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MAX_LOCK_BYTES)
     except FileNotFoundError as error:
         raise GgezError(
             f"there is no lock file {path}", "Pull once without --locked, or name one with --lock."
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise GgezError(f"{path} is not a lock file: {error}") from error
     return parse_lock(text, str(path))
 
@@ -265,10 +268,22 @@ class MergeLock(LockFile):
     merge: MergeRecord
 
 
+def parse_any_lock(text: str, where: str) -> Lock | MergeLock:
+    """The lock of a pull or of a merge of folders, by whatever engine; raises GgezError."""
+    try:
+        document = json.loads(text)
+        is_merge = isinstance(document, dict) and "merge" in document
+        return (MergeLock if is_merge else Lock).model_validate(document)
+    except ValidationError as error:
+        raise GgezError(f"{where} is not a lock file:\n{listed(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise GgezError(f"{where} is not a lock file: {error}") from error
+
+
 def read_any_lock(path: Path) -> Lock | MergeLock:
     """The lock of a pull or of a merge of folders; raises GgezError."""
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_text(path, MAX_LOCK_BYTES))
         if isinstance(document, dict) and "merge" in document:
             return MergeLock.model_validate(document)
     except (OSError, ValueError, RecursionError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from demo_world.cards import acceptable_cards
 from ggez_hub.automation.contribution_rules import ProposedCard, check_card
 from ggez_hub.automation.git_changes import accepted_cards
+from ggez_hub.automation.result_repository import published_name
 from ggez_hub.registry.index.build import build_index
 
 from .runner import PROJECT
@@ -33,3 +34,13 @@ def test_the_demos_cards_are_those_of_the_embedded_hub():
     for path in demos:
         found = (PROJECT / path).read_text(encoding="utf-8")
         assert found == wanted.get(path), "python -m demo_world accept"
+
+
+def test_no_two_cards_share_the_repository_of_their_results():
+    """Nor would they if every one had the same name."""
+    cards = [(path, document.card) for path, document in accepted_cards(PROJECT).items()]
+    for same in (False, True):
+        at = [("cards/same.md" if same else path, card) for path, card in cards]
+        places = {(path, card.region, card.family) for path, card in at}
+        names = {published_name(*each, suffix) for each in at for suffix in ("merged", "adapter")}
+        assert len(names) == 2 * len(places) > 2

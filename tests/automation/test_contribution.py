@@ -38,6 +38,8 @@ def test_a_good_card_passes_and_its_check_can_be_repeated(registry, good_card):
         assert "The contribution is well-formed" in ran.stdout
         assert "is the first adapter of th in the family embedding" in ran.stdout
         assert "::error" not in ran.stdout
+        # The base is under cc-by-sa-4.0.
+        assert "is under apache-2.0, which does not say what cc-by-sa-4.0 of its base" in ran.stdout
 
 
 @pytest.mark.parametrize(

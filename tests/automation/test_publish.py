@@ -32,7 +32,7 @@ from ggez_hub.regions import alpha
 from ggez_hub.registry.index.build import publish_index
 from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.trust.policy import Signer, TrustPolicy
-from ggez_hub.registry.trust.statement import signing_key
+from ggez_hub.registry.trust.signing import signing_key
 
 from ..registry.signing import new_key
 from ..worlds import serving

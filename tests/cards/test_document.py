@@ -75,6 +75,8 @@ def test_tags():
         ({"files": {}}, "ggez.files"),
         ({"files": {"../../etc/passwd": {"size": 1, "sha256": "c" * 64}}}, "ggez.files"),
         ({"files": {"a\\b": {"size": 1, "sha256": "c" * 64}}}, "ggez.files"),
+        ({"files": {"a\nb": {"size": 1, "sha256": "c" * 64}}}, "ggez.files"),
+        ({"summary": {"en": "x" * 1_000_001}}, "larger than 1,000,000 bytes"),
         ({"base": {"repo": "org/base", "revision": "v1", "weights": {}}}, "ggez.base.revision"),
         ({"curve": {"0.50": {}}}, "shortest form"),
         ({"curve": {"0": {"t": {"score": 101}}}}, "ggez.curve"),

@@ -72,9 +72,17 @@ def test_a_variable_that_is_not_set(tmp_path):
         assert "the path is empty" in refused(*arguments)
 
 
-def test_a_file_without_end():
+def test_a_file_without_end(tmp_path):
     assert "larger than" in refused("card", "validate", "/dev/zero", code=1)
     assert "larger than" in refused("train", "/dev/zero", "--plan")
+    locked = ("pull", "--region", "th", "--locked", "--lock", "/dev/zero", "-o", tmp_path / "out")
+    assert "larger than" in refused(*locked, code=1)
+    for name in ("ggez.lock", "results.json", "scores.json"):
+        (folder := tmp_path / name.partition(".")[2]).mkdir(exist_ok=True)
+        (folder / name).touch()
+        os.truncate(folder / name, 300_000_000)
+        assert "larger than" in refused("verify", folder, code=1)
+        (folder / name).unlink()
 
 
 @pytest.mark.parametrize(

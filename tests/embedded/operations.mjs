@@ -82,6 +82,10 @@ await attempt("commit on a parent", async () => {
 await attempt("commit that deletes", () =>
 	hub.commit({ ...here, title: "delete", operations: [{ operation: "delete", path: "gone.txt" }] }),
 );
+await attempt("commitIter", async () => {
+	const events = await all(hub.commitIter({ ...here, title: "iter", operations: [put("iter.bin", noise.subarray(90))] }));
+	equal(events.some(({ event }) => event === "phase"), true);
+});
 await attempt("fileExists", async () => equal(await hub.fileExists({ ...here, path: "a.txt" }), true));
 await attempt("fileExists, absent", async () => equal(await hub.fileExists({ ...here, path: "gone.txt" }), false));
 await attempt("fileDownloadInfo", async () => equal((await hub.fileDownloadInfo({ ...here, path: "a.txt" })).size, 5));
@@ -147,6 +151,12 @@ await attempt("parseSafetensorsMetadata", async () => {
 await attempt("collections are not offered", async () => {
 	const refusal = await all(hub.listCollections({ ...client, search: { owner: ["acme"] } })).catch((error) => error);
 	equal([refusal.statusCode, refusal.message.split(".")[0]], [501, "This hub does not offer collections"]);
+});
+await attempt("buckets, to which alone files are copied, are not offered", async () => {
+	const source = { repo, path: "first.txt" };
+	const destination = { repo: { type: "bucket", name: "acme/bucket" }, path: "first.txt" };
+	const refusal = await hub.copyFile({ ...client, source, destination }).catch((error) => error);
+	equal(refusal.statusCode, 501);
 });
 for (const gone of [repo, dataset, space]) await attempt("deleteRepo", () => hub.deleteRepo({ ...client, repo: gone }));
 console.log(`${passed} passed`);

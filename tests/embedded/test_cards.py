@@ -154,6 +154,32 @@ def test_the_library(text, files, library):
     assert cards.library_name(card(text), files) == library
 
 
+@pytest.mark.parametrize(
+    ("text", "config", "library", "task"),
+    [
+        ("", {"model_type": "bert"}, "transformers", None),
+        (
+            "",
+            {"model_type": "bert", "architectures": ["BertForMaskedLM"]},
+            "transformers",
+            "fill-mask",
+        ),
+        (
+            "pipeline_tag: feature-extraction",
+            {"model_type": "bert", "architectures": ["BertForMaskedLM"]},
+            "transformers",
+            "feature-extraction",
+        ),
+        ("library_name: timm", {"architectures": ["XForMaskedLM"]}, "timm", None),
+        ("", {"architectures": 5, "model_type": None}, "transformers", None),
+        ("", {"architectures": ["BertForMaskedLM"]}, None, None),
+    ],
+)
+def test_what_follows_from_the_configuration(text, config, library, task):
+    found = cards.with_inferred(card(text), ["config.json"], config)
+    assert (found.get("library_name"), found.get("pipeline_tag")) == (library, task)
+
+
 def test_values_that_are_no_tags_are_left_out():
     assert tags("tags: [1, [a], b, b, '']\nlicense: {a: b}\nlanguage: 5") == ["b"]
 

@@ -172,6 +172,21 @@ class TestProposals:
         assert "too long to be shown" in diff
         assert len(diff) < 10_000
 
+    def test_a_crafted_difference_is_bounded(self, api, bob, shared):
+        """Each line stands again with another between: difflib compares every pair of 20,000 lines."""
+        lines = [b"%d\n" % number for number in range(20_000)]
+        api.upload_file(path_or_fileobj=b"".join(lines), path_in_repo="b.txt", repo_id=shared)
+        changed = b"".join(b"-\n" + line for line in lines)
+        propose(bob, shared, {"a.txt": b"two\n", "b.txt": changed})
+        diff = api.get_discussion_details(shared, 1).diff
+        assert "-one\n+two\n" in diff
+        # The rest is a block that was replaced, from which the file follows all the same.
+        assert "\n-19999\n" in diff
+        assert (
+            diff.count("\n+") - diff.count("\n+++")
+            == diff.count("\n-") - diff.count("\n---") + 20_000
+        )
+
 
 class TestDiscussions:
     @pytest.fixture

@@ -79,6 +79,33 @@ def test_a_history_is_read_once(hub, long, monkeypatch):
     assert after == {**before, "1": oid, "1/1.txt": oid}
 
 
+def test_a_long_list_of_commits_is_kept_for_the_next_server(hub, api, long, monkeypatch):
+    monkeypatch.setattr(history, "_SHORT", 5)
+    monkeypatch.setattr(history, "_LONG", 50)
+    repo = hub.store.repo("model", long)
+
+    def walk():
+        """What a server finds that was just started, and how many commits it reads."""
+        monkeypatch.setattr(history, "_histories", history._Recent(8))
+        with hub.store.git(repo) as git:
+            raw, read = git.objects.raw, []
+            git.objects.raw = lambda oid: read.append(oid) or raw(oid)
+            return history.first_parents(git.objects, git.refs.head("main")), len(read)
+
+    links, read = walk()
+    assert read == len(links) == 131
+    for number in range(7):
+        api.upload_file(path_or_fileobj=b"%d" % number, path_in_repo="new.txt", repo_id=long)
+    longer, read = walk()
+    assert (longer[7:], read) == (links, 7)
+    # A damaged file, or that of another history, is as good as none.
+    file = hub.store.folder(repo) / "hub-history"
+    for text in (b"\xff", b"x\n", b"0 1 2\n", file.read_bytes()[82 * 3 + 1 :], b""):
+        file.write_bytes(text)
+        assert walk() == (longer, 138)
+        assert file.read_text().count("\n") == 138
+
+
 def test_pages_of_commits(hub, api, long):
     first = httpx2.get(f"{hub.endpoint}/api/models/{long}/commits/main")
     assert len(first.json()) == 100

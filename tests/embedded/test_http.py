@@ -144,3 +144,35 @@ def test_filters_are_applied_or_refused(hub, api, files, new_id):
         answer = httpx2.get(hub.endpoint + "/api/models", params={key: "x"})
         assert answer.status_code == 501
         assert key in answer.json()["error"]
+
+
+@pytest.mark.parametrize("name", ["buckets", "collections", "papers", "jobs", "settings/webhooks"])
+def test_a_part_of_the_api_that_is_not_offered_is_named(hub, name):
+    for path in (f"/api/{name}", f"/api/{name}/acme/x"):
+        answer = httpx2.get(hub.endpoint + path)
+        assert answer.status_code == 501
+        assert f"does not offer {name.partition('/')[0]}" in answer.json()["error"]
+
+
+def test_a_part_of_the_api_of_a_repo_that_is_not_offered_is_named(hub, repo, secret_repo):
+    """But nobody learns by it which private repos there are."""
+    for method, part in (("DELETE", "like"), ("GET", "likers"), ("POST", "secrets")):
+        answer = httpx2.request(method, f"{hub.endpoint}/api/models/{repo}/{part}")
+        assert answer.status_code == 501
+        assert answer.json()["error"] == f"This hub does not offer {method} {part} of a repo"
+        for absent in (secret_repo, "acme/absent", "absent"):
+            answer = httpx2.request(method, f"{hub.endpoint}/api/models/{absent}/{part}")
+            assert answer.status_code == 401
+            assert answer.headers["X-Error-Code"] == "RepoNotFound"
+
+
+def test_the_id_of_a_request_is_the_clients(hub):
+    def identity(sent):
+        headers = {"X-Request-Id": sent} if sent else {}
+        return httpx2.get(hub.endpoint + "/", headers=headers).headers["X-Request-Id"]
+
+    assert identity("3f2a-77.x_y") == "3f2a-77.x_y"
+    for sent in (None, "x" * 65, "a b", "a\x1b[31m"):
+        made = identity(sent)
+        assert made != sent
+        assert len(made) == 16

@@ -39,6 +39,18 @@ for name, tensor in model.state_dict().items():
     assert torch.equal(tensor, loaded.state_dict()[name]), name
 assert AutoTokenizer.from_pretrained(repo)("hello sabai") == tokenizer("hello sabai")
 """
+PIPELINE = """
+from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, pipeline
+words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "sabai"]
+(folder / "vocab.txt").write_text("\\n".join(words))
+BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
+BertForMaskedLM(BertConfig(vocab_size=len(words), hidden_size=32, num_hidden_layers=1,
+                           num_attention_heads=2, intermediate_size=32)).save_pretrained(folder)
+push()
+fill = pipeline(model=repo)
+assert fill.task == "fill-mask"
+assert len(fill("hello [MASK]", top_k=3)) == 3
+"""
 DIFFUSERS = """
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel
@@ -90,6 +102,7 @@ assert next(iter(stream.skip(5))) == {"number": 5, "text": "row 5"}
     "script",
     [
         pytest.param(TRANSFORMERS, id="transformers"),
+        pytest.param(PIPELINE, id="pipeline"),
         pytest.param(DIFFUSERS, id="diffusers", marks=pytest.mark.slow),
         pytest.param(OPEN_CLIP, id="open_clip", marks=pytest.mark.slow),
         pytest.param(PEFT, id="peft", marks=pytest.mark.slow),

@@ -1,5 +1,7 @@
 """Repos: making them, finding them by tags, renaming and removing them."""
 
+from pathlib import Path
+
 import httpx2
 import pytest
 from huggingface_hub import HfApi
@@ -53,6 +55,73 @@ def test_create_twice(api, repo):
     with pytest.raises(HfHubHTTPError, match="already created this model repo") as error:
         api.create_repo(repo.upper().replace("ACME", "acme"))
     assert error.value.response.status_code == 409
+
+
+def test_duplicate(hub, api, new_id, secret_repo):
+    """All files as they are now, the large ones by reference; private as the source is."""
+    copy = new_id()
+    url = api.duplicate_repo(secret_repo, copy)
+    assert (url.repo_id, url.files_copy_pending) == (copy, False)
+    files = api.list_repo_files(secret_repo)
+    assert api.list_repo_files(copy) == files
+    assert api.model_info(copy).private
+    assert [commit.title for commit in api.list_repo_commits(copy)] == [
+        f"Duplicate from {secret_repo}"
+    ]
+    with pytest.raises(HfHubHTTPError, match="already created this model repo") as error:
+        api.duplicate_repo(secret_repo, copy)
+    assert error.value.response.status_code == 409
+    assert api.duplicate_repo(secret_repo, copy, exist_ok=True).repo_id == copy
+    api.delete_repo(secret_repo)
+    for name, content in (("a.txt", b"hidden"), ("a.bin", b"\0hidden")):
+        assert (
+            httpx2.get(
+                f"{hub.endpoint}/{copy}/resolve/main/{name}",
+                headers={"Authorization": f"Bearer {hub.tokens['alice']}"},
+            ).content
+            == content
+        )
+
+
+def test_no_one_duplicates_what_they_may_not_read_or_to_where_they_may_not_write(
+    hub, api, repo, secret_repo
+):
+    with pytest.raises(RepositoryNotFoundError):
+        hub.api("bob").duplicate_repo(secret_repo, "bob/copy")
+    with pytest.raises(HfHubHTTPError, match="403"):
+        hub.api("bob").duplicate_repo(repo, "acme/copy")
+    with pytest.raises(HfHubHTTPError, match="403"):
+        hub.api("reader").duplicate_repo(repo, "alice/copy")
+    assert hub.api("bob").duplicate_repo(repo).repo_id == repo.replace("acme", "bob")
+
+
+def test_kernels_are_repos(api, new_id):
+    repo = new_id()
+    assert api.create_repo(repo, repo_type="kernel").repo_type == "kernel"
+    done = api.upload_file(
+        path_or_fileobj=b"x", path_in_repo="build/k.py", repo_id=repo, repo_type="kernel"
+    )
+    assert f"/kernels/{repo}/commit/" in done.commit_url
+    assert "build/k.py" in api.list_repo_files(repo, repo_type="kernel")
+    assert api.kernel_info(repo).id == repo
+    assert Path(api.hf_hub_download(repo, "build/k.py", repo_type="kernel")).read_bytes() == b"x"
+
+
+def test_what_the_repos_of_an_owner_take(hub, api, new_id):
+    hub.store.add_account("carol", orgs=["carols"])
+    carol = HfApi(hub.endpoint, token=hub.store.new_token("carol", "write"))
+    for kind, name in (("model", "carol/a"), ("dataset", "carol/b"), ("model", "carols/c")):
+        carol.create_repo(name, repo_type=kind, private=name == "carol/b")
+    carol.upload_file(path_or_fileobj=b"\0" * 900, path_in_repo="x.bin", repo_id="carol/a")
+    found = {(repo.type, repo.id): repo for repo in carol.list_user_repos()}
+    assert found.keys() == {("model", "carol/a"), ("dataset", "carol/b")}
+    model, data = found["model", "carol/a"], found["dataset", "carol/b"]
+    assert (model.storage, model.storage_percent, model.visibility) == (900, 100, "public")
+    assert (data.storage, data.visibility) == (0, "private")
+    assert [repo.id for repo in carol.list_user_repos("carols")] == ["carols/c"]
+    # Others see what is public.
+    assert [repo.id for repo in api.list_user_repos("carol")] == ["carol/a"]
+    assert carol.list_liked_repos().total == 0
 
 
 def test_a_bare_name_is_made_in_the_callers_namespace(api):

@@ -236,6 +236,32 @@ def test_the_owners_token_is_for_the_owner_alone(store):
     assert Accounts(store.database).authenticate(token).may_write("anyone")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+@pytest.mark.parametrize("before", ["absent", "empty", "older hub", "shared with a group"])
+def test_other_users_of_the_machine_read_nothing(tmp_path, before):
+    root = tmp_path / "hub"
+    mode = 0o2770 if before == "shared with a group" else 0o755
+    if before != "absent":
+        root.mkdir()
+        root.chmod(0o755)
+    if mode == 0o2770 or before == "older hub":
+        (root / "hub.sqlite3").touch(mode=0o600)
+        for name in ("models", "lfs"):
+            (root / name).mkdir()
+            (root / name).chmod(mode)
+    with HubStore.open(root) as store:
+        store.create_repo("model", ID)
+        store.owner_token()
+        private = [root / name for name in ("models", "datasets", "spaces", "lfs", "xet")]
+        private += [root] if before in {"absent", "empty"} else []
+        assert [path for path in private if path.stat().st_mode & 0o007] == []
+        if mode == 0o2770:
+            assert (root / "models").stat().st_mode & 0o7777 == mode
+        outside = [path for path in root.iterdir() if path.is_file() and path.stat().st_size]
+        readable = [path.name for path in outside if path.stat().st_mode & 0o004]
+        assert set(readable) <= {"open.lock", "repos.lock"}
+
+
 def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
     HubStore.open(tmp_path).close()
     with sqlite3.connect(tmp_path / "hub.sqlite3") as connection:

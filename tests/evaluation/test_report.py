@@ -254,7 +254,7 @@ def test_a_browser_shows_one_model(tmp_path):
     alone(tmp_path / "r")
     assert run(tmp_path / "r", "-o", tmp_path / "page.html").exit_code == 0
     seen, complaints = rendered(tmp_path / "page.html", tmp_path)
-    shown = re.sub(r"<script.*?</script>", "", seen, flags=re.DOTALL)
+    shown = re.sub(r"<(script|style).*?</\1>", "", seen, flags=re.DOTALL)
     assert complaints == []
     assert "One model, at beta 0.5: there is no beta to choose." in shown
     assert "What it got right" in shown
@@ -310,6 +310,24 @@ def test_on_a_phone_text_is_as_large_as_elsewhere(thai, tmp_path):
     scales, width = re.search(r"<title>([0-9. ]+) of ([0-9]+)</title>", seen).groups()
     assert [float(scale) for scale in scales.split()] == pytest.approx([1, 1, 1], abs=0.01)
     assert int(width) == 360
+
+
+@needs_browser
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_it_is_accessible(thai, colours):
+    """WCAG 2.2 AA as far as axe sees it."""
+    from axe_playwright_python.sync_playwright import Axe
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page(color_scheme=colours)
+        page.goto(thai.as_uri())
+        page.wait_for_selector("svg")
+        options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+        found = Axe().run(page, options=options).response["violations"]
+        browser.close()
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
 
 
 @needs_browser

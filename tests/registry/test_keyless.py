@@ -11,13 +11,8 @@ import pytest
 
 from ggez_hub.errors import GgezError
 from ggez_hub.registry.trust.policy import Signer, TrustPolicy
-from ggez_hub.registry.trust.statement import (
-    SIGNATURE_FILE,
-    BadSignature,
-    sign_files,
-    signing_key,
-    verify_bundle,
-)
+from ggez_hub.registry.trust.signing import sign_files, signing_key
+from ggez_hub.registry.trust.statement import SIGNATURE_FILE, BadSignature, verify_bundle
 
 from .local_sigstore import ISSUER, LocalSigstore, serving_sigstore
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.licences import cases, report
 from ggez_hub.cards import parse_card
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import ASSETS
@@ -18,6 +20,7 @@ from ggez_hub.registry.licences import (
     may_push,
     obligations,
     table,
+    unsaid,
 )
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
@@ -182,3 +185,30 @@ def test_pull_says_it_and_the_card_keeps_it(seeded, tmp_path):
 def test_a_locked_pull_asks_the_same(seeded):
     resolved = resolve(Request("th"), seeded)
     assert obligations(resolved.resolution, resolved.documents) == resolved.obligations
+
+
+@pytest.mark.parametrize(
+    ("downstream", "upstream", "missing"),
+    [
+        ("apache-2.0", "mit", ()),
+        ("gpl-3.0", "apache-2.0", ()),
+        ("cc-by-sa-4.0", "cc-by-sa-3.0", ()),
+        ("llama3", "llama3", ()),
+        ("cc-by-nc-sa-4.0", "cc-by-nc-4.0", ()),
+        ("apache-2.0", "llama3", ("use_restrictions", "pass_on_terms", "naming", "limits")),
+        ("llama3", "openrail", ("use_restrictions", "pass_on_terms")),
+        ("apache-2.0", "cc-by-nc-sa-4.0", ("share_alike", "non_commercial")),
+        ("openrail", "gpl-3.0", ("share_alike",)),
+        ("cc-by-nc-nd-4.0", "cc-by-nd-4.0", ("no_derivatives",)),
+    ],
+)
+def test_what_the_licence_of_a_derived_work_does_not_say(downstream, upstream, missing):
+    assert unsaid(downstream, upstream) == missing
+
+
+def test_the_documented_figures_are_those_that_are_measured():
+    said = (Path(__file__).parents[2] / "docs" / "trust.md").read_text()
+    figures = [line for line in report() if not line.startswith("  ")]
+    assert len(figures) == 5
+    assert "\n".join(figures) in said
+    assert {case.known for case in cases()} == {True, False}

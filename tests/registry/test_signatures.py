@@ -13,12 +13,11 @@ from ggez_hub.cli.main import cli
 from ggez_hub.digests import sha256_file
 from ggez_hub.registry.trust.gate_results import RESULT_FILE, sign_gates, verify_gates
 from ggez_hub.registry.trust.policy import Signer, TrustPolicy, read_policy
+from ggez_hub.registry.trust.signing import sign_files, signing_key
 from ggez_hub.registry.trust.statement import (
     SIGNATURE_FILE,
     BadSignature,
     UnknownSigner,
-    sign_files,
-    signing_key,
     verify_bundle,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import json
 import shutil
 from dataclasses import replace
@@ -15,6 +16,7 @@ from ggez_hub.cards import read_card, write_card
 from ggez_hub.cards.schema import Status
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import GgezError
+from ggez_hub.extras import require
 from ggez_hub.hub import Hub
 from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.index.build import publish_index
@@ -26,7 +28,8 @@ from ggez_hub.registry.trust import freshness
 from ggez_hub.registry.trust.freshness import UntrustedIndex
 from ggez_hub.registry.trust.memory import memory_file, seen_index
 from ggez_hub.registry.trust.policy import Signer, TrustPolicy, write_policy
-from ggez_hub.registry.trust.statement import SIGNATURE_FILE, sign_files, signing_key
+from ggez_hub.registry.trust.signing import sign_files, signing_key
+from ggez_hub.registry.trust.statement import SIGNATURE_FILE
 
 from .signing import model_signing, new_key, trust
 
@@ -163,6 +166,45 @@ def test_nobody_judges_where_the_policy_names_nobody(hub, by, cards, keys):
     assert adapter.source.signer is None
     with pytest.raises(UntrustedIndex, match=r"nobody in trust\.yaml may sign for ggez-hub"):
         resolve(Request("th"), replace(hub, signatures="required"))
+
+
+def test_without_the_extra_it_says_that_nothing_was_checked_or_refuses(
+    hub, by, keys, cards, tmp_path, monkeypatch
+):
+    sign_adapter(hub, by)
+    accept(cards, hub, by)
+    assert run("pull", "--region", "th", "--as", "peft", "--hub", hub.endpoint, "-o", tmp_path / "out",
+               "--push", "ggez-hub/thai", "--signing-key", keys[0]).exit_code == 0  # fmt: skip
+    at = hub.at_commit("ggez-hub/thai", "main")
+    folder = hub.fetch("ggez-hub/thai", at.revision, at.files)
+    require.cache_clear()
+    found = importlib.util.find_spec
+    absent = {"model_signing", "cryptography"}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in absent else found(name)
+    )
+    install = "pip install 'ggez-hub[sign]'"
+    before = pull(hub, tmp_path / "new")
+    assert f"cannot be checked here ({install}?); number 1" in before.stderr
+    memory_file().unlink()
+    for target, more in (
+        ("new", ()),
+        ("again", ("--locked", "--lock", tmp_path / "new/ggez.lock")),
+    ):
+        done = pull(hub, tmp_path / target, *more)
+        assert done.exit_code == 0, done.output
+        (said,) = [line for line in done.stderr.splitlines() if "not checked" in line]
+        assert f"signatures of {ADAPTER}, the index were not checked: {install}" in said
+    assert "not checked" not in pull(hub, tmp_path / "off", "--signatures", "off").stderr
+    refused = pull(hub, tmp_path / "refused", "--signatures", "required")
+    assert refused.exit_code == 1
+    assert install in refused.stderr
+    verify = ("verify", folder, "--hub", hub.endpoint)
+    checked = run(*verify)
+    assert (checked.exit_code, checked.stdout) == (0, f"{folder}: 2 files are what the lock says\n")
+    assert f"was not checked: {install}" in checked.stderr
+    assert install in run(*verify, "--signatures", "required").stderr
+    assert run(*verify, "--signatures", "required").exit_code == 1
 
 
 def test_a_lock_whose_signer_was_revoked_since(hub, by, cards, keys, tmp_path):

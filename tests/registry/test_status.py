@@ -75,6 +75,18 @@ def test_a_lock_of_a_yanked_adapter_still_works_and_warns(assets, hub_of, tmp_pa
     assert (tmp_path / "warned" / "ggez.lock").read_bytes() == lock.read_bytes()
 
 
+def test_a_folder_of_a_yanked_adapter_is_named(assets, hub_of, tmp_path):
+    hub, store = hub_of(assets)
+    pull = ("pull", "--region", "th", "--hub", hub.endpoint, "-o", tmp_path / "out")
+    assert run(*pull).exit_code == 0
+    restate(hub, store, assets, "th", YANKED)
+    again = run(*pull)
+    assert again.exit_code == 1
+    warned = f"warning: {tmp_path / 'out'} holds a model of what is out of use: {TH} was yanked: wrong data"
+    assert warned in again.stderr
+    assert "holds another pull" in again.stderr
+
+
 def test_search_shows_the_status(assets, hub_of):
     hub, store = hub_of(assets)
     restate(

@@ -19,6 +19,7 @@ from ggez_hub.cli.ci.evaluation import (
 )
 from ggez_hub.cli.ci.gate import gate_command
 from ggez_hub.cli.ci.maintenance import (
+    affected_command,
     measure_command,
     pin_command,
     publish_command,
@@ -48,6 +49,7 @@ for _step in (
     measure_command,
     publish_command,
     retune_command,
+    affected_command,
     ci_doctor_command,
     release_check_command,
 ):

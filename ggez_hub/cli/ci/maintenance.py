@@ -1,4 +1,4 @@
-"""`ci pin`: from `main` to commits."""
+"""`ci pin`, `retune`, `measure`, `publish`, `affected`: what the registry does without a contribution."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.automation.commit_pins import LoosePin
-    from ggez_hub.registry.trust.statement import SigningKey
+    from ggez_hub.registry.trust.signing import SigningKey
 
 
 @click.command("pin")
@@ -250,3 +250,49 @@ def publish_command(
         reason = f": {standing.reason}" if standing.reason else ""
         out.line(f"{standing.path}: {place}{reason}")
     out.document({"index": done.revision, "cards": [asdict(s) for s in standings]})
+
+
+# In one run: a stranger's lock names what it likes.
+MOST_MARKED = 10
+
+
+@click.command("affected")
+@click.option("--dry-run", is_flag=True, help="Open nothing; print what is affected.")
+@signing_option
+@hub_option
+@output_options
+def affected_command(dry_run: bool, by: SigningKey | None, hub: str, out: Output) -> None:
+    """Open a pull request at each published merge that was made of what was yanked, or is gone.
+
+    It marks the merge's card, and signs anew what this key or workflow had signed. At most 10 new
+    ones in one run; run again, it opens nothing twice.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+
+    from ggez_hub.automation.affected_pull_requests import propose_mark
+    from ggez_hub.registry.affected import affected_merges
+
+    document = []
+    opened = 0
+    with connect(hub, quiet=True) as server:
+        found = affected_merges(server)
+        for repo, reason in found.unreadable:
+            out.line(f"{repo}: {reason}")
+        for merge in found.merges:
+            state, url, why = "affected", None, "; ".join(map(str, merge.causes))
+            if not dry_run:
+                try:
+                    done = propose_mark(merge, server, by)
+                    state, url = done.state, done.url
+                except (GgezError, HfHubHTTPError) as problem:
+                    state, why = "left", str(problem).partition("\n")[0]
+            out.line(f"{merge.repo}: {state}{f' {url}' if url else ''} ({why})")
+            document.append({**asdict(merge), "state": state, "pull_request": url})
+            opened += state == "opened"
+            if opened == MOST_MARKED:
+                out.line(f"{MOST_MARKED} are opened: the others wait for the next run")
+                break
+    if not document:
+        out.line("No published merge is affected.")
+    summary("\n".join(f"- {each['repo']}: {each['state']}" for each in document) + "\n")
+    out.document({"merges": document})

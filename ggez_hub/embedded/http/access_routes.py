@@ -15,7 +15,7 @@ from ggez_hub.embedded.access_control import (
     require_write_scope,
 )
 from ggez_hub.embedded.catalog import RepoRecord
-from ggez_hub.embedded.errors import InvalidRequestError
+from ggez_hub.embedded.errors import HubError, InvalidRequestError
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import Body, takes
 from ggez_hub.embedded.http.parameters import API, WEB, page, timestamp
@@ -57,6 +57,13 @@ def whoami(request: Request) -> Response:
             },
         }
     )
+
+
+def likes(request: Request) -> Response:
+    """GET /api/users/{user}/likes: nobody can like anything here."""
+    if not access.store(request).accounts.exists(request.path_params["user"]):
+        raise HubError("There is no such user", 404)
+    return JSONResponse([])
 
 
 def auth_check(request: Request) -> Response:
@@ -133,6 +140,7 @@ def _document(item: AccessRequest) -> dict[str, Any]:
 
 routes = [
     Route("/api/whoami-v2", whoami, methods=["GET"]),
+    Route("/api/users/{user:hub_segment}/likes", likes, methods=["GET"]),
     Route(f"{API}/auth-check", auth_check, methods=["GET"]),
     Route(f"{API}/auth-check/write", auth_check_write, methods=["GET"]),
     Route(f"{WEB}/ask-access", ask, methods=["POST"]),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import re
-import sqlite3
 import time
 import uuid
 from typing import Any, Final
@@ -13,7 +11,7 @@ from urllib.parse import quote
 
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -21,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ggez_hub.embedded.errors import HubError
+from ggez_hub.embedded.errors import HubError, is_full
 from ggez_hub.embedded.http import (
     access,
     access_routes,
@@ -45,6 +43,7 @@ from ggez_hub.embedded.http.pages import routes as pages
 from ggez_hub.embedded.http.pages.page import wants_page
 from ggez_hub.embedded.http.parameters import MatchRawPath
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.embedded.time_limits import LimitTime
 
 _log = logging.getLogger("ggez_hub.embedded")
 
@@ -73,23 +72,18 @@ def http_error(request: Request, error: HTTPException) -> Response:
 def server_error(request: Request, error: Exception) -> Response:
     """The response when the hub itself failed; the cause is for the log alone."""
     _log.error("%s %s failed", request.method, quote(request.scope["path"]), exc_info=error)
-    if _is_full(error):
+    if is_full(error):
         return hub_error(
             request, HubError("The disk of the hub is full: delete what is not needed", 507)
         )
     return JSONResponse({"error": "Internal Error: see the log of the hub"}, 500)
 
 
-def _is_full(error: Exception) -> bool:
-    if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
-    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-
-
 def _header(message: str) -> str:
     return re.sub(r"[^\x20-\x7e]+", " ", message).strip()[:1000]
 
 
+_IDENTITY: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 HANDLERS: Final[dict[Any, Any]] = {
     HubError: hub_error,
@@ -98,7 +92,7 @@ HANDLERS: Final[dict[Any, Any]] = {
 
 
 class LogRequests:
-    """Middleware: an id for each request, a line in the log, and an answer where the hub itself failed.
+    """Middleware: an id for each request, the client's own where it sent one, a line in the log, and an answer where the hub itself failed.
 
     Passed on, an exception would end the connection, and with it the next request on it.
 
@@ -112,7 +106,10 @@ class LogRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identity, started = uuid.uuid4().hex[:16], time.perf_counter()
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id") or headers.get("x-amzn-trace-id") or ""
+        identity = given if _IDENTITY.fullmatch(given) else uuid.uuid4().hex[:16]
+        started = time.perf_counter()
         answered = False
 
         async def answer(message: Message) -> None:
@@ -157,6 +154,14 @@ def not_offered(request: Request) -> Response:
     raise HubError(f"This hub does not offer {name}", 501)
 
 
+def not_offered_of_repo(request: Request) -> Response:
+    """The same of the API of a repo; an id without a namespace is that of no repo."""
+    namespace, _, rest = request.path_params["rest"].partition("/")
+    name, _, what = rest.partition("/")
+    access.find(request, request.path_params["kind"], f"{namespace}/{name}")
+    raise HubError(f"This hub does not offer {request.method} {what[:100]} of a repo", 501)
+
+
 def create_app(
     store: HubStore, limits: Limits | None = None, network: Network | None = None
 ) -> Starlette:
@@ -182,13 +187,14 @@ def create_app(
             ),
             # After the others: a download takes any path.
             *file_routes.routes,
-            Route("/api/{kind:hub_kind}/{rest:hub_rest}", unnamespaced, methods=["GET"]),
+            Route("/api/{kind:hub_kind}/{rest:hub_rest}", not_offered_of_repo, methods=_METHODS),
             Route("/{name:hub_segment}/resolve/{rest:hub_rest}", unnamespaced),
         ],
         middleware=[
             Middleware(MeasureRequests, metrics=metrics),
             Middleware(LogRequests),
             *(network or Network()).middleware,
+            Middleware(LimitTime),
             Middleware(MatchRawPath),
         ],
         exception_handlers=HANDLERS,
@@ -197,6 +203,6 @@ def create_app(
     app.state.metrics = metrics
     app.state.behind_proxy = network is not None and network.is_behind_proxy
     app.state.limits = limits or Limits()
-    # Histories are walked one at a time, so that they leave the threads of the others free.
+    # Histories and differences are read one at a time, so that they leave the threads of the others free.
     app.state.expanding = CapacityLimiter(1)
     return app

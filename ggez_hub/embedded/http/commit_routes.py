@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -279,7 +280,8 @@ def _commit(incoming: _Incoming, header: _Header, changes: list[Change]) -> Resp
         if (existing := _existing_pull(request)) is not None:
             store.discussions.add(existing, principal.name, new_commit(header.summary, oid))
     store.quotas.grew(repo, git.objects.written)
-    return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{home}/commit/{oid}"})
+    answer |= {"commitOid": oid, "commitUrl": f"{home}/commit/{oid}"}
+    return JSONResponse(answer, background=BackgroundTask(store.tidy, repo))
 
 
 def _checked(incoming: _Incoming, changes: Iterable[Change]) -> Iterator[Change]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -45,8 +46,14 @@ def listing(request: Request) -> Response:
     return JSONResponse({"discussions": shown, "count": len(found), "start": start})
 
 
-def details(request: Request) -> Response:
+async def details(request: Request) -> Response:
     """GET /api/models/{id}/discussions/{number}[?diff=1]."""
+    # Differences take turns, so that they leave the threads of the others free.
+    limiter = request.app.state.expanding if flag(request, "diff") else None
+    return await to_thread.run_sync(_details, request, limiter=limiter)
+
+
+def _details(request: Request) -> Response:
     repo = access.readable(request)
     store = access.store(request)
     discussion = _discussion(request, repo)

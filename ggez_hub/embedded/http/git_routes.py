@@ -17,6 +17,7 @@ from dulwich.errors import GitProtocolError, HangupException
 from dulwich.protocol import ReceivableProtocol
 from dulwich.repo import Repo
 from dulwich.server import Backend, UploadPackHandler
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -31,15 +32,25 @@ from ggez_hub.embedded.http.git_process import upload_pack as git_upload_pack
 from ggez_hub.embedded.http.parameters import WEB
 
 SERVICE: Final = "git-upload-pack"
+PUSH: Final = "git-receive-pack"
 BLOCK: Final = 256 << 10
+_NO_PUSH: Final = "this hub takes no pushes: send files with `hf upload {repo} FOLDER`"
 _FRESH: Final = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 
 
 def info_refs(request: Request) -> Response:
     """GET /{id}[.git]/info/refs?service=git-upload-pack."""
     repo = access.content(request)
-    if request.query_params.get("service") != SERVICE:
-        raise PermissionDeniedError("Only git-upload-pack is served here: commit over the API")
+    service = request.query_params.get("service")
+    if service == PUSH:
+        # As the first line of an answer git shows it, but not the message of a 403.
+        return Response(
+            _announced(PUSH) + _packet(f"ERR {_NO_PUSH.format(repo=repo.id)}\n"),
+            headers=_FRESH,
+            media_type=f"application/x-{PUSH}-advertisement",
+        )
+    if service != SERVICE:
+        raise PermissionDeniedError(f"Only {SERVICE} is served here")
     media_type = f"application/x-{SERVICE}-advertisement"
     if (binary := find_git()) is not None:
         protocol = request.headers.get("git-protocol", "")
@@ -47,7 +58,7 @@ def info_refs(request: Request) -> Response:
         with git_upload_pack(binary, folder, protocol, b"", "--advertise-refs") as answer:
             found = answer.read()
         if protocol != "version=2":
-            found = b"%04x# service=%s\n0000" % (15 + len(SERVICE), SERVICE.encode()) + found
+            found = _announced(SERVICE) + found
         return Response(found, headers=_FRESH, media_type=media_type)
     out = BytesIO()
     with Repo(str(access.store(request).folder(repo))) as git:
@@ -66,13 +77,21 @@ async def upload_pack(request: Request) -> Response:
     if request.headers.get("content-encoding") == "gzip":
         wanted = _gunzip(wanted, limit)
     protocol = request.headers.get("git-protocol", "")
-    return PackResponse(access.store(request).folder(repo), wanted, protocol)
+    store = access.store(request)
+    return PackResponse(store.folder(repo), wanted, protocol, BackgroundTask(store.tidy, repo))
 
 
 def receive_pack(request: Request) -> Response:
     """POST /{id}[.git]/git-receive-pack."""
-    access.content(request)
-    raise PermissionDeniedError("This hub takes no pushes: commit over the API")
+    raise PermissionDeniedError(_NO_PUSH.format(repo=access.content(request).id))
+
+
+def _packet(text: str) -> bytes:
+    return f"{len(text) + 4:04x}{text}".encode()
+
+
+def _announced(service: str) -> bytes:
+    return _packet(f"# service={service}\n") + b"0000"
 
 
 class PackResponse(Response):
@@ -83,8 +102,10 @@ class PackResponse(Response):
 
     media_type = f"application/x-{SERVICE}-result"
 
-    def __init__(self, folder: Path, wanted: bytes, protocol: str = "") -> None:
-        super().__init__(headers=_FRESH)
+    def __init__(
+        self, folder: Path, wanted: bytes, protocol: str, background: BackgroundTask
+    ) -> None:
+        super().__init__(headers=_FRESH, background=background)
         self._protocol = protocol
         del self.headers["content-length"]
         self._folder = folder
@@ -131,6 +152,8 @@ class PackResponse(Response):
             return
         except (GitProtocolError, HangupException, AssertionError, ValueError, KeyError) as error:
             raise InvalidRequestError(f"This is not a request of {SERVICE}: {error}") from error
+        if self.background is not None:
+            await self.background()
 
 
 class _OneRepo(Backend):
@@ -169,6 +192,6 @@ routes = [
     for path, endpoint, method in (
         ("/info/refs", info_refs, "GET"),
         (f"/{SERVICE}", upload_pack, "POST"),
-        ("/git-receive-pack", receive_pack, "POST"),
+        (f"/{PUSH}", receive_pack, "POST"),
     )
 ]

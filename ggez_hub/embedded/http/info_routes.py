@@ -14,9 +14,10 @@ from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.file_routes import lfs_document
 from ggez_hub.embedded.http.parameters import API, REVISION, flag, next_page, timestamp, window
 from ggez_hub.embedded.listing_index import SORT_KEYS, ListedRepo, RepoQuery, Summary
-from ggez_hub.embedded.names import repo_type
+from ggez_hub.embedded.names import REPO_TYPES, repo_type
 
 PAGE: Final = 1000
+MOST_OWNED: Final = 10_000
 MAX_CONDITIONS: Final = 32
 # fmt: off
 _LISTED: Final = frozenset({
@@ -60,6 +61,34 @@ def listing(request: Request) -> Response:
     items = access.store(request).listing(query, start, size + 1)
     headers = next_page(request, start + size) if 0 < size < len(items) else {}
     return JSONResponse([_only(_document(item), wanted) for item in items[:size]], headers=headers)
+
+
+def storage(request: Request) -> Response:
+    """GET /api/settings/repositories, or of an organisation: its repos of all types, and what they take."""
+    principal = access.known_caller(request)
+    store, owner = access.store(request), request.path_params.get("owner", principal.name)
+    found = [
+        (item, store.catalog.used_storage(item.repo))
+        for kind in REPO_TYPES
+        for item in store.listing(
+            RepoQuery(kind=kind, visible=principal.namespaces, author=owner), 0, MOST_OWNED
+        )
+    ]
+    total = sum(size for _, size in found)
+    document = [
+        {
+            "id": item.repo.id,
+            "type": item.repo.type,
+            "updatedAt": timestamp(
+                item.summary.last_modified if item.summary else item.repo.created
+            ),
+            "visibility": "private" if item.repo.private else "public",
+            "storage": size,
+            "storagePercent": 100 * size / total if total else 0,
+        }
+        for item, size in found
+    ]
+    return JSONResponse(document)
 
 
 def _query(request: Request, *, with_files: bool) -> RepoQuery:
@@ -149,6 +178,8 @@ def _only(document: dict[str, Any], wanted: set[str]) -> dict[str, Any]:
 
 routes = [
     Route("/api/{kind:hub_kind}", listing, methods=["GET"]),
+    Route("/api/settings/repositories", storage, methods=["GET"]),
+    Route("/api/organizations/{owner:hub_segment}/settings/repositories", storage, methods=["GET"]),
     Route(API, info, methods=["GET"]),
     Route(f"{API}/revision/{REVISION}", info, methods=["GET"]),
 ]

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ggez_hub.embedded.errors import InvalidRequestError
+from ggez_hub.embedded.names import REPO_TYPES
 
 
 class Parameter(Convertor[str]):
@@ -38,11 +39,13 @@ class Parameter(Convertor[str]):
 _PARAMETERS: Final = {
     "hub_segment": Parameter("[^/]+"),
     # The plural of a repo type, as the API spells it; the parameter is the singular.
-    "hub_kind": Parameter("models|datasets|spaces", suffix="s"),
+    "hub_kind": Parameter("|".join(f"{kind}s" for kind in REPO_TYPES), suffix="s"),
     # The prefix of a repo's own address, which models do not have; the parameter is the type.
-    "hub_prefix": Parameter("(?:datasets/|spaces/)?", suffix="s/", default="model"),
+    "hub_prefix": Parameter("(?:datasets/|spaces/|kernels/)?", suffix="s/", default="model"),
     # Parts of the Hub's API that this hub does not have.
-    "hub_not_offered": Parameter("buckets|collections|jobs|kernels|papers|scheduled-jobs|webhooks"),
+    "hub_not_offered": Parameter(
+        "buckets|collections|jobs|papers|scheduled-jobs|settings|webhooks"
+    ),
     # One segment, or a full ref that was sent with its slashes as they are.
     "hub_revision": Parameter("(?:refs/(?:pr|convert|heads|tags)/)?[^/]+"),
     "hub_rest": Parameter(".*"),

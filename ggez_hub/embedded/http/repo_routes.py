@@ -11,12 +11,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ggez_hub.embedded.access_control import Principal, require_write
-from ggez_hub.embedded.changes import put_files
+from ggez_hub.embedded.catalog import RepoRecord
+from ggez_hub.embedded.changes import Change, PutBlob, PutPointer, put_files
 from ggez_hub.embedded.errors import AlreadyExistsError
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import Body, RepoPath, decoded, takes
 from ggez_hub.embedded.http.parameters import API, REVISION
-from ggez_hub.embedded.names import URL_PREFIXES, RepoType, check_name, check_namespace
+from ggez_hub.embedded.names import (
+    URL_PREFIXES,
+    RepoType,
+    check_name,
+    check_namespace,
+    split_repo_id,
+)
 from ggez_hub.embedded.refs import NamedRef
 from ggez_hub.embedded.repository import DEFAULT_BRANCH
 
@@ -85,6 +92,53 @@ def create(request: Request, principal: Principal, data: _Repo) -> Response:
         signature = access.signature(principal)
         git.commit(DEFAULT_BRANCH, changes, message="initial commit", signature=signature)
     return JSONResponse({"url": url, "name": repo_id, "id": str(repo.key)})
+
+
+class _Duplicate(_Visibility):
+    repository: str
+
+
+@takes(_Duplicate, access.contributable)
+def duplicate(request: Request, granted: access.Granted, data: _Duplicate) -> Response:
+    """POST /api/models/{id}/duplicate {repository}: a repo with the files of this one as they are now."""
+    store, source, principal = granted
+    namespace, name = split_repo_id(data.repository)
+    require_write(principal, namespace)
+    private = data.is_private
+    if private is None:
+        private = source.private or store.accounts.default_private(namespace)
+    repo_id = f"{namespace}/{name}"
+    document = {"url": f"{request.base_url}{URL_PREFIXES[source.type]}{repo_id}", "name": repo_id}
+    try:
+        store.create_repo(source.type, repo_id, private=private)
+    except AlreadyExistsError as error:
+        return JSONResponse({**document, "error": error.message}, error.status)
+    repo = store.repo(source.type, repo_id)
+    try:
+        _copy_files(granted, repo)
+    except BaseException:
+        store.delete_repo(repo)
+        raise
+    return JSONResponse({**document, "id": str(repo.key), "filesCopyPending": False})
+
+
+def _copy_files(granted: access.Granted, repo: RepoRecord) -> None:
+    """Commit the files of a repo to an empty one, which gets the large ones by reference."""
+    catalog = granted.store.catalog
+    with granted.git() as origin, granted.store.git(repo) as git:
+        if origin.refs.head(DEFAULT_BRANCH) is None:
+            return
+        snapshot = origin.snapshot()
+        changes: list[Change] = []
+        for entry in snapshot.listing(recursive=True):
+            if entry.lfs is not None:
+                catalog.link(repo, entry.lfs)
+                changes.append(PutPointer(entry.path, entry.lfs))
+            elif not entry.is_folder:
+                blob = git.objects.write_blob(snapshot.read(entry))
+                changes.append(PutBlob(entry.path, blob))
+        message = f"Duplicate from {granted.repo.id}"
+        git.commit(DEFAULT_BRANCH, changes, message=message, signature=granted.signature)
 
 
 @takes(_Repo, access.known_caller)
@@ -207,6 +261,7 @@ routes = [
     Route("/api/repos/create", create, methods=["POST"]),
     Route("/api/repos/delete", delete, methods=["DELETE"]),
     Route("/api/repos/move", move, methods=["POST"]),
+    Route(f"{API}/duplicate", duplicate, methods=["POST"]),
     Route(f"{API}/settings", settings, methods=["PUT"]),
     Route(f"{API}/refs", refs, methods=["GET"]),
     Route(f"{API}/branch/{REVISION}", create_branch, methods=["POST"]),

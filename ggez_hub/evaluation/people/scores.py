@@ -47,6 +47,7 @@ from ggez_hub.evaluation.people.sample import (
     judge_of,
 )
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.text_files import MAX_BYTES, read_text
 from ggez_hub.validation_errors import listed
 
 SCORES = "scores.json"
@@ -258,7 +259,7 @@ def read_scores(folder: Path) -> PeopleScores:
     """The scores of a folder, recomputed; raises GgezError where files are missing or not valid."""
     path = folder / SCORES
     try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
+        recorded = json.loads(read_text(path, MAX_BYTES))
         header = ScoresHeader.model_validate_json(json.dumps(recorded.pop("header")))
     except FileNotFoundError:
         raise GgezError(

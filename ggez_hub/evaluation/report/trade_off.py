@@ -1,4 +1,5 @@
-"""The picture of a beta grid: what the region gains, what the world loses, and parity.
+"""The picture of a beta grid for where no script runs, as the card of an adapter on the Hub: what the
+region gains, what the world loses, and parity. Pages draw it by `ggez_hub.charts`.
 
 It knows numbers and labels, neither cards nor models.
 """
@@ -6,7 +7,7 @@ It knows numbers and labels, neither cards nor models.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +64,8 @@ class Labels:
     alpha: float
 
 
-def draw(
-    points: Sequence[Point], stem: Path, labels: Labels, chosen: float | None
-) -> tuple[Path, Path]:
-    """Write `stem`.png and `stem`.svg and return their paths.
+def draw(points: Sequence[Point], picture: Path, labels: Labels, chosen: float | None) -> None:
+    """Write a PNG.
 
     Left: the two sides against each other, a point for each beta. Right: parity against beta. The
     base (beta 0), the unmerged adapter (beta 1) and the `chosen` beta are marked; `chosen` is None
@@ -79,22 +78,26 @@ def draw(
         raise UsageProblem(f"the chosen beta {chosen:g} is not a point of the grid")
 
     marks = _marks(ordered, chosen)
-    with saved_figure(stem, labels.title, (10.5, 4.8), 160, "eval") as figure:
+    with saved_figure([picture], labels.title, (10.5, 4.8), 160, "eval") as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
         _trade_off(left, ordered, marks, labels)
         _parity(right, ordered, marks, labels)
         handles, names = left.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower left", ncols=len(names), handletextpad=0.3)
-    return picture_files(stem)
 
 
 @contextmanager
 def saved_figure(
-    stem: Path, title: str, size: tuple[float, float], dpi: int, extra: str, **style: Any
+    pictures: Iterable[Path],
+    title: str,
+    size: tuple[float, float],
+    dpi: int,
+    extra: str,
+    **style: Any,
 ) -> Iterator[Any]:
-    """A figure of `size` inches by matplotlib, which is in `extra`, that is written to `picture_files` at the end.
+    """A figure of `size` inches by matplotlib, which is in `extra`, that is written to each of `pictures` at the end.
 
-    The same figure gives the same bytes.
+    Their suffixes say how: .png or .svg. The same figure gives the same bytes.
     """
     require(extra, "matplotlib")
     import matplotlib as mpl
@@ -108,16 +111,12 @@ def saved_figure(
         FigureCanvasAgg(figure)
         figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
         yield figure
-        png, svg = picture_files(stem)
-        with atomic_file(png) as partial:
-            figure.savefig(partial, format="png", dpi=dpi, metadata={"Software": None})
-        with atomic_file(svg) as partial:
-            figure.savefig(partial, format="svg", metadata={"Date": None})
-
-
-def picture_files(stem: Path) -> tuple[Path, Path]:
-    """`stem`.png and `stem`.svg; appended, not substituted: a name such as th-0.5 has no suffix."""
-    return stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
+        for picture in pictures:
+            kind = picture.suffix.removeprefix(".")
+            # What would differ from one time to the next.
+            metadata = {"Software" if kind == "png" else "Date": None}
+            with atomic_file(picture) as partial:
+                figure.savefig(partial, format=kind, dpi=dpi, metadata=metadata)
 
 
 def _marks(points: Sequence[Point], chosen: float | None) -> dict[float, dict[str, Any]]:
@@ -232,8 +231,9 @@ def curve_picture(
     ]
     chosen = None if beta is None or curve.index(beta) is None else beta
     with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder, "picture.png")
         try:
-            picture, _ = draw(points, Path(folder, "picture"), labels, chosen)
+            draw(points, picture, labels, chosen)
         except MissingExtra:
             return None
         return picture.read_bytes()

@@ -33,6 +33,7 @@ from ggez_hub.evaluation.results.header import (
 )
 from ggez_hub.parity.betas import Beta, base_like, betas_of, read_key
 from ggez_hub.parity.card_rows import task_of
+from ggez_hub.text_files import MAX_BYTES, read_text
 from ggez_hub.validation_errors import listed
 
 CARD = "README.md"
@@ -124,7 +125,7 @@ def open_evidence(path: Path) -> Evidence:
 
 def _open_results(folder: Path) -> Evidence:
     try:
-        content = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        content = json.loads(read_text(folder / RESULTS, MAX_BYTES))
         # Through JSON again: it knows no tuples, and the strict schema no lists in their place.
         header = Header.model_validate_json(json.dumps(content.pop("header")))
     except ValidationError as error:

@@ -39,7 +39,8 @@ from ggez_hub.registry.index.file import (
     second_cards,
 )
 from ggez_hub.registry.trust.freshness import sign_index
-from ggez_hub.registry.trust.statement import SIGNATURE_FILE, SigningKey
+from ggez_hub.registry.trust.signing import SigningKey
+from ggez_hub.registry.trust.statement import SIGNATURE_FILE
 
 # Starting processes takes as long as reading so many cards.
 CARDS_BEFORE_PROCESSES = 200

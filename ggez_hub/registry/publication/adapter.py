@@ -24,7 +24,7 @@ from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.file_checks import NotFit, is_side_file, vet_adapter, vet_base
 from ggez_hub.registry.licences import reviewed
 from ggez_hub.registry.publication.result import Published, deliver, score_files
-from ggez_hub.registry.trust.statement import SigningKey
+from ggez_hub.registry.trust.signing import SigningKey
 from ggez_hub.safetensors_header import read_header
 
 # What goes with an adapter although its card records no digest of it.

@@ -31,7 +31,8 @@ from ggez_hub.registry.pull.plan import PullPlan
 from ggez_hub.registry.pull.pull import Pulled
 from ggez_hub.registry.pull.result_card import claimed_rows
 from ggez_hub.registry.result_forms import get_form
-from ggez_hub.registry.trust.statement import SigningKey, with_signature
+from ggez_hub.registry.trust.own_key import own_signing_key
+from ggez_hub.registry.trust.signing import SigningKey, with_signature
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,9 @@ def deliver(
 
     `outdated` are files to remove, once the repository exists. A version tag (v1, v2, ...) is added
     where the content is new. With `pr` a pull request with the description is opened or updated
-    instead, and nothing is tagged. `by` signs the files.
+    instead, and nothing is tagged. `by` signs the files; where it is None, an embedded hub's own key does.
     """
+    by = by or own_signing_key(hub)
     if pr:
         files = with_signature(files, by, hub, head_of(hub, repo))
         proposal = propose(hub, repo, files, message, description)

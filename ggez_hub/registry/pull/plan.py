@@ -12,6 +12,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.merging.similarity import Cosine, cosines
+from ggez_hub.registry.affected import yanked_among
 from ggez_hub.registry.index.entries import read_pinned_card
 from ggez_hub.registry.index.file import BadIndex
 from ggez_hub.registry.index.search import yanked_adapters
@@ -35,7 +36,7 @@ from ggez_hub.registry.resolver.composition import (
 )
 from ggez_hub.registry.resolver.resolver import Resolved
 from ggez_hub.registry.trust.checks import signer_of
-from ggez_hub.registry.trust.freshness import UntrustedIndex
+from ggez_hub.registry.trust.freshness import UntrustedIndex, unchecked_signatures
 from ggez_hub.registry.trust.statement import BadSignature
 
 
@@ -107,7 +108,13 @@ def plan(
     resolved = decide(request, hub, out, costs_only=costs_only)
     if not request.accept_changed:
         require_first_use(resolved, hub)
-    return PullPlan(**vars(resolved), warnings=tuple(_unexpected(resolved)))
+    return PullPlan(**vars(resolved), warnings=tuple(_warnings(resolved, hub)))
+
+
+def _warnings(resolved: Resolved, hub: Hub) -> Iterator[str]:
+    yield from _unexpected(resolved)
+    if unchecked := unchecked_signatures(hub, resolved.resolution):
+        yield unchecked
 
 
 def _unexpected(resolved: Resolved) -> Iterator[str]:
@@ -144,14 +151,13 @@ def _yanked_since(lock: Lock, hub: Hub) -> Iterator[str]:
     except (BadIndex, UntrustedIndex) as problem:
         yield f"whether anything was yanked is not known: {problem.message}"
         return
-    for adapter in lock.resolution.adapters:
-        reason = yanked.get(adapter.source.repo.lower())
-        if reason is not None:
-            yield f"{adapter.source.repo} was yanked: {reason or 'no reason given'}"
+    yield from map(str, yanked_among(lock, yanked))
 
 
 def _unsigned_now(lock: Lock, hub: Hub) -> Iterator[str]:
     """What was signed when it was locked, and does not count now; raised where it is required."""
+    if unchecked := unchecked_signatures(hub, lock.resolution):
+        yield unchecked
     for source in (adapter.source for adapter in lock.resolution.adapters):
         if source.signer is None and hub.signatures != "required":
             continue

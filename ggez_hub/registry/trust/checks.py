@@ -10,6 +10,7 @@ from ggez_hub.digests import sha256_file, sha256_files
 from ggez_hub.errors import MissingExtra
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.client import Signatures
+from ggez_hub.registry.trust.own_key import policy_on
 from ggez_hub.registry.trust.policy import TrustPolicy, read_policy
 from ggez_hub.registry.trust.statement import (
     IGNORED,
@@ -46,7 +47,8 @@ def verified_statement(
             raise BadSignature("is not signed", UNSIGNED)
         return None
     try:
-        return verify_bundle(bundle, policy, repo.partition("/")[0])
+        owner = repo.partition("/")[0]
+        return verify_bundle(bundle, policy_on(hub, policy, owner), owner)
     except (UnknownSigner, MissingExtra):
         if asked == "required":
             raise

@@ -14,12 +14,8 @@ from typing import Any
 from ggez_hub.digests import sha256_files
 from ggez_hub.errors import GgezError
 from ggez_hub.registry.trust.policy import Signer, read_policy
-from ggez_hub.registry.trust.statement import (
-    BadSignature,
-    SigningKey,
-    payload_of,
-    verify_payload,
-)
+from ggez_hub.registry.trust.signing import SigningKey
+from ggez_hub.registry.trust.statement import BadSignature, payload_of, verify_payload
 
 RESULT_FILE = "test-result.sig"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"

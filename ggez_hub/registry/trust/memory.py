@@ -5,6 +5,7 @@ Nothing heavy is imported here: a pull that is answered by its note asks too.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import Any
 from ggez_hub.atomic_files import write_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
-from ggez_hub.registry.constants import INDEX_REPO
+from ggez_hub.registry.constants import INDEX_REPO, VERIFYING_KEY
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,15 @@ def memory_file() -> Path:
 
 
 def name_of(hub: Hub) -> str:
-    """A hub's index in words; it is remembered by them."""
-    return f"{INDEX_REPO} of {hub.endpoint}"
+    """A hub's index in words; it is remembered by them.
+
+    An embedded hub has another address each time: its key is it. Made anew, it is another hub.
+    """
+    if hub.folder is None:
+        return f"{INDEX_REPO} of {hub.endpoint}"
+    key = hub.folder / VERIFYING_KEY
+    name = hashlib.sha256(key.read_bytes()).hexdigest()[:16] if key.is_file() else "none yet"
+    return f"{INDEX_REPO} of the embedded hub with the key {name}"
 
 
 def seen_index(hub: Hub) -> SeenIndex | None:

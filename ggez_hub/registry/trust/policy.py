@@ -88,6 +88,11 @@ class TrustPolicy(FrozenModel, strict=False):
         return self.model_copy(update={"signers": tuple(kept)})
 
     @property
+    def own_sigstore(self) -> Path | None:
+        """The trust configuration of the policy's own Sigstore; None for the public one."""
+        return None if self.sigstore is None else Path(self.sigstore).expanduser()
+
+    @property
     def text(self) -> str:
         """The YAML of a trust.yaml."""
         data: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)

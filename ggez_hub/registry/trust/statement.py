@@ -1,4 +1,4 @@
-"""Statements of Model Signing: every file's path and sha256, in a Sigstore bundle.
+"""Statements of Model Signing, verified: every file's path and sha256, in a Sigstore bundle.
 
 The format is that of the package model-signing 1.1 (OpenSSF): a DSSE envelope around an in-toto
 statement whose predicate lists the files. The predicate has one more key, `ggez`, which other
@@ -8,26 +8,19 @@ verifiers ignore: when it was signed, and for an index its number and expiry.
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime, ValidationError
 
-from ggez_hub.digests import sha256_file
-from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.hub.commits import Content
 from ggez_hub.registry.file_checks import NotFit
-from ggez_hub.registry.trust.policy import Signer, TrustPolicy, key_digest
+from ggez_hub.registry.trust.policy import Signer, TrustPolicy
 
 if TYPE_CHECKING:
     from model_signing.manifest import Manifest
@@ -35,8 +28,6 @@ if TYPE_CHECKING:
 SIGNATURE_FILE = "model.sig"
 # What Model Signing leaves out of every folder.
 IGNORED = (".git", ".gitattributes", ".github", ".gitignore", SIGNATURE_FILE)
-KEYLESS = "keyless"
-PRIVATE = "openssl ecparam -name prime256v1 -genkey -noout -out signing.pem"
 
 
 class BadSignature(NotFit):
@@ -76,155 +67,6 @@ class Verified:
                 raise BadSignature("the signature has no sha256s of complete files")
             found[resource.identifier] = resource.digest.digest_hex
         return found
-
-
-@dataclass(frozen=True)
-class SigningKey:
-    """What signs: a private key of an elliptic curve (PEM), or the identity of this workflow.
-
-    `key` None signs keyless, by the identity token of the run; `policy` names the Sigstore.
-    """
-
-    key: Path | None
-    policy: TrustPolicy
-
-    def sign(self, statement: Any) -> bytes:
-        """The bundle of a statement; raises GgezError."""
-        payload = SimpleNamespace(statement=statement)
-        with tempfile.TemporaryDirectory() as work:
-            place = Path(work) / SIGNATURE_FILE
-            signer = self._signer()
-            try:
-                signer.sign(payload).write(place)
-            except Exception as error:  # those of the clients that it asks have no base in common
-                raise GgezError(
-                    f"nothing was signed: {error or type(error).__name__}",
-                    "Run it again; --signing-key FILE signs without Sigstore.",
-                ) from error
-            return place.read_bytes()
-
-    def _signer(self) -> Any:
-        from model_signing._signing import sign_ec_key, sign_sigstore
-
-        if self.key is None:
-            own = _own_sigstore(self.policy)
-            return sign_sigstore.Signer(identity_token=_identity(), trust_config=own)
-        try:
-            return sign_ec_key.Signer(self.key)
-        except (OSError, ValueError, TypeError) as error:
-            raise GgezError(f"{self.key} is not a signing key: {error}", PRIVATE) from error
-
-    @property
-    def public(self) -> str | None:
-        """The sha256 of the public key, as bundles name it; None for keyless."""
-        if self.key is None:
-            return None
-        from cryptography.hazmat.primitives import serialization
-
-        public = self._signer()._private_key.public_key()
-        return key_digest(
-            public.public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            ).decode()
-        )
-
-
-def _identity() -> str:
-    """The token of this run of a workflow; without one the library would open a web browser."""
-    from sigstore.oidc import IdentityError, detect_credential
-
-    hint = "Name a key (--signing-key FILE), or give the job the permission `id-token: write`."
-    try:
-        token = detect_credential()
-    except IdentityError as error:
-        raise GgezError(f"this run gives no identity: {error}", hint) from error
-    if token is None:
-        raise GgezError("this is not a run of a workflow with an identity", hint)
-    return token
-
-
-def signing_key(value: str, policy: TrustPolicy) -> SigningKey:
-    """What --signing-key names: a file, or `keyless`; raises MissingExtra."""
-    require("sign", "model_signing")
-    return SigningKey(None if value == KEYLESS else Path(value), policy)
-
-
-def sign_files(
-    by: SigningKey,
-    name: str,
-    files: Mapping[str, Content],
-    previous: bytes | None = None,
-    **freshness: Any,
-) -> bytes:
-    """The signature of files by their paths, for a repository `name`; `previous` if it is as good.
-
-    A previous one is, if it is of the same files and the same key, and `freshness` is not asked for.
-    """
-    from model_signing import manifest
-    from model_signing._hashing.hashing import Digest
-    from model_signing._signing import signing
-
-    digests = {
-        path: sha256_file(content)
-        if isinstance(content, Path)
-        else hashlib.sha256(content).hexdigest()
-        for path, content in files.items()
-        if path.partition("/")[0] not in IGNORED
-    }
-    if previous is not None and not freshness and _is_of(previous, digests, by.public):
-        return previous
-    kind = manifest.SerializationType.from_args(
-        {
-            "method": "files",
-            "hash_type": "sha256",
-            "allow_symlinks": False,
-            "ignore_paths": list(IGNORED),
-        }
-    )
-    items = [
-        kind.new_item(path, Digest("sha256", bytes.fromhex(digest)))
-        for path, digest in digests.items()
-    ]
-    payload = signing.Payload(manifest.Manifest(name, items, kind))
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    stated = Freshness(signed=now, **freshness).model_dump(mode="json", exclude_none=True)
-    # The protobuf knows no integers.
-    payload.statement.pb.predicate.update({"ggez": {key: str(v) for key, v in stated.items()}})
-    return by.sign(payload.statement)
-
-
-def with_signature(
-    files: Mapping[str, Content], by: SigningKey | None, hub: Hub, head: RepoAtCommit
-) -> dict[str, Content]:
-    """Files for a model's repository, whose head this is, with their signature.
-
-    Raises GgezError for a repository that was signed before, where nobody signs now.
-    """
-    signed = head.file(SIGNATURE_FILE) is not None
-    if by is None:
-        if signed:
-            raise signs_already(head.repo)
-        return dict(files)
-    previous = hub.read_text(head.repo, head.revision, SIGNATURE_FILE) if signed else None
-    bundle = sign_files(by, head.repo, files, previous.encode() if previous else None)
-    return {**files, SIGNATURE_FILE: bundle}
-
-
-def signs_already(repo: str) -> GgezError:
-    """The error of a publication that would leave a signature of other files."""
-    return GgezError(
-        f"{repo} is signed, and what is sent now would not be",
-        f"Sign it too (--signing-key of `publish`, `pull --push`, `index publish`), or remove "
-        f"{SIGNATURE_FILE} there first.",
-    )
-
-
-def _is_of(bundle: bytes, digests: Mapping[str, str], key: str | None) -> bool:
-    with suppress(GgezError, KeyError, TypeError):
-        hint, statement = payload_of(bundle)
-        listed = statement["predicate"]["resources"]
-        return hint == key and {r["name"]: r["digest"] for r in listed} == digests
-    return False
 
 
 def payload_of(bundle: bytes) -> tuple[str | None, dict[str, Any]]:
@@ -339,7 +181,7 @@ def _by_identity(
     from sigstore.verify.policy import Identity
 
     parsed = Bundle.from_json(bundle)
-    own = _own_sigstore(policy)
+    own = policy.own_sigstore
     config = (
         # Its root, as sigstore ships it: verification asks no network.
         ClientTrustConfig.production(offline=True)
@@ -363,8 +205,3 @@ def _statement(kind: str, payload: bytes, expected: str) -> dict[str, Any]:
         raise BadSignature(f"it is a {kind}, not an in-toto statement")
     found: dict[str, Any] = statement
     return found
-
-
-def _own_sigstore(policy: TrustPolicy) -> Path | None:
-    """The trust configuration of the policy's own Sigstore; None for the public one."""
-    return None if policy.sigstore is None else Path(policy.sigstore).expanduser()
