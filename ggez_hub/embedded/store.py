@@ -35,6 +35,7 @@ from ggez_hub.embedded.lfs import LfsObjects, Signer
 from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
 from ggez_hub.embedded.names import REPO_TYPES, split_repo_id
 from ggez_hub.embedded.names import repo_type as as_repo_type
+from ggez_hub.embedded.objects import DAMAGED
 from ggez_hub.embedded.packing import pack_loose
 from ggez_hub.embedded.pruning import stored_bytes
 from ggez_hub.embedded.quotas import Quotas
@@ -203,12 +204,9 @@ class HubStore(AbstractContextManager["HubStore"]):
     def listing(self, query: RepoQuery, offset: int, limit: int) -> list[ListedRepo]:
         """The repos that a query finds, from the `offset`th on, at most `limit`."""
         for repo in self.index.missing(query.kind):
-            # A repo that is being deleted has no folder any longer; one that is damaged lacks objects, and
-            # keeps nobody from the others.
-            with (
-                suppress(FileNotFoundError, NotADirectoryError, KeyError),
-                self.git(repo) as git,
-            ):
+            # A repo that is being deleted has no folder any longer; one that is damaged keeps nobody from
+            # the others.
+            with suppress(FileNotFoundError, NotADirectoryError, *DAMAGED), self.git(repo) as git:
                 self._indexed(repo, git)
         return self.index.search(query, offset, limit)
 

@@ -180,7 +180,6 @@ def create_app(
             *xet_download_routes.routes,
             *git_routes.routes,
             *metrics_routes.routes,
-            *pages.routes,
             *(
                 Route(f"/api/{{name:hub_not_offered}}{rest}", not_offered, methods=_METHODS)
                 for rest in ("", "/{rest:hub_rest}")
@@ -188,6 +187,7 @@ def create_app(
             # After the others: a download takes any path.
             *file_routes.routes,
             Route("/api/{kind:hub_kind}/{rest:hub_rest}", not_offered_of_repo, methods=_METHODS),
+            *pages.routes,
             Route("/{name:hub_segment}/resolve/{rest:hub_rest}", unnamespaced),
         ],
         middleware=[
