@@ -60,10 +60,11 @@ FILTER = """
 import tempfile
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import FilterSpec
+from ggez_hub.execution import Engine
 if __name__ == "__main__":
     spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
     with tempfile.TemporaryDirectory() as out:
-        run_filter(spec, folder, Path(out) / "out", workers=workers)
+        run_filter(spec, folder, Path(out) / "out", engine=Engine("local", workers))
 """
 MAP = """
 import datasets, tempfile

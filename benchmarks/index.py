@@ -46,6 +46,8 @@ def template() -> tuple[str, ...]:
     card = document.card.model_copy(
         update={
             "curve": {beta: curve[beta] for beta in BETAS},
+            # What their errors share is recorded of all betas.
+            "parity": "independent",
             "adapter": Location(repo="bench/NAME", revision="a" * 40),
         }
     )
@@ -92,7 +94,7 @@ CLIENT = """
 import json, sys, time
 from ggez_hub.hub import Hub
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolving.resolver import resolve
+from ggez_hub.registry.resolver.resolver import resolve
 from ggez_hub.regions import alpha
 import huggingface_hub.errors, ggez_hub.parity.curve
 alpha("th")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -32,8 +33,8 @@ from benchmarks.pairs import seconds
 
 MB = 1e6
 TINY = Size(1, 512, 512, 64, 1)
-# What issue 3 asks for: our time at most so many times theirs.
-LIMITS = {"mergekit": 0.2, "naive": 0.4, "cp": 3.0}
+# What is asked for: our time at most so many times theirs.
+LIMITS = {"mergekit": 0.2, "naive": 0.4, "cp": 1.4}
 
 Cost = dict[str, float]
 
@@ -75,21 +76,25 @@ def routes(place: Path, size: Size, rounds: int) -> None:
     for route, found in costs.items():
         middle = {key: statistics.median(cost[key] for cost in found) for key in found[0]}
         rest = (
-            f", {middle['cpu']:.2f} s of CPU, "
-            f"anonymous memory +{middle['anonymous'] / MB:.0f} MB, "
+            f", anonymous memory +{middle['anonymous'] / MB:.0f} MB, "
             f"written {middle['written'] / model:.2f} times the model"
-            if "cpu" in middle
+            if "anonymous" in middle
             else ""
         )
-        print(f"{route}: {middle['seconds']:.2f} s, on the disk {middle['durable']:.2f} s{rest}")
+        print(
+            f"{route}: {middle['seconds']:.2f} s, on the disk {middle['durable']:.2f} s, "
+            f"{middle['cpu']:.2f} s of CPU{rest}"
+        )
     for route, limit in LIMITS.items():
-        ratios = sorted(
-            our["durable"] / their["durable"]
-            for our, their in zip(costs["ours"], costs[route], strict=True)
+        pairs = list(zip(costs["ours"], costs[route], strict=True))
+        # Other processes make wall time longer, and hardly what a processor has to do.
+        ratios, work = (
+            sorted(our[what] / their[what] for our, their in pairs) for what in ("durable", "cpu")
         )
         print(
             f"ours / {route}: {statistics.median(ratios):.2f} "
-            f"[{ratios[0]:.2f}, {ratios[-1]:.2f}], asked for: at most {limit}"
+            f"[{ratios[0]:.2f}, {ratios[-1]:.2f}], asked for: at most {limit}; "
+            f"of CPU {statistics.median(work):.2f} [{work[0]:.2f}, {work[-1]:.2f}]"
         )
 
 
@@ -109,13 +114,20 @@ def merged(
 def copy(base: Path, out: Path) -> Cost:
     """`cp -r` and a sync: what reading and writing the model costs."""
     claim_memory(base, out.parent)
-    start = time.perf_counter()
+    start, work = time.perf_counter(), _cpu_seconds()
     subprocess.run(
         [shutil.which("cp") or "cp", "-r", "--reflink=never", str(base), str(out)], check=True
     )
     done = time.perf_counter() - start
     sync_tree(out)
-    return {"seconds": done, "durable": time.perf_counter() - start}
+    durable = time.perf_counter() - start
+    return {"seconds": done, "durable": durable, "cpu": _cpu_seconds() - work}
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    used = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(part.ru_utime + part.ru_stime for part in used)
 
 
 def memory(place: Path, size: Size) -> None:

@@ -62,7 +62,7 @@ def kinds() -> Mapping[str, Any]:
 
 
 def main() -> None:
-    """Print the table; a minute."""
+    """Print the table, and that of LoRA files; two minutes."""
     import peft
 
     print(f"PEFT {peft.__version__}")
@@ -72,6 +72,10 @@ def main() -> None:
         base = write_base(Path(place) / "base")
         for number, (name, config) in enumerate(kinds().items()):
             print("| " + " | ".join((name, *row(base, config, Path(place) / str(number)))) + " |")
+        # It takes `units` from here.
+        from benchmarks import merge_files
+
+        merge_files.table(Path(place) / "files")
 
 
 def model() -> Any:

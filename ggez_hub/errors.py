@@ -11,6 +11,8 @@ Packages define their own subclasses beside the code that raises them.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class GgezError(Exception):
     """Something could not be done. `message` says what, `hint` says the way out."""
@@ -21,6 +23,16 @@ class GgezError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Subclasses have parameters of their own; another process gets the error as it is.
+        return _copied, (type(self), self.args, self.__dict__)
+
+
+def _copied(kind: type[GgezError], args: tuple[Any, ...], state: dict[str, Any]) -> GgezError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class UsageProblem(GgezError):

@@ -62,3 +62,10 @@ def free_disk_bytes(out: Path) -> int:
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free
+
+
+def taken_bytes(path: Path) -> int:
+    """Bytes of the disk that a file takes: fewer than its size, if it has holes."""
+    status = path.stat()
+    blocks: int | None = getattr(status, "st_blocks", None)
+    return status.st_size if blocks is None else blocks * 512

@@ -34,6 +34,7 @@ EXTRAS = {
     "data": "the quality filter",
     "train": "training",
     "trackio": "a dashboard of losses",
+    "scale": "tasks on a Ray cluster",
     "ci": "the registry's workflows",
 }
 SEVERAL = 6

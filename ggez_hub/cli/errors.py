@@ -41,7 +41,15 @@ class Message(NamedTuple):
 
 
 def explain(error: BaseException) -> CommandFailed:
-    """The message for `error`; an unexpected error asks for a report."""
+    """The message for `error`, and which task of a run raised it; an unexpected error asks for a report."""
+    found = _explained(error)
+    notes = getattr(error, "__notes__", ())
+    if task := ", ".join(note for note in notes if re.match(r"task [0-9]+ of ", note)):
+        return CommandFailed(f"{found.message} ({task})", found.hint, found.exit_code)
+    return found
+
+
+def _explained(error: BaseException) -> CommandFailed:
     if isinstance(error, GgezError):
         return CommandFailed(error.message, error.hint, error.exit_code)
     endpoint = os.environ.get("HF_ENDPOINT")
@@ -78,6 +86,8 @@ OS_HINTS = {
 
 
 def _os_error(error: Any) -> Message:
+    if error.errno == errno.ENOMEM:
+        return NO_MEMORY
     where = f": {error.filename}" if error.filename else ""
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
@@ -183,7 +193,7 @@ NO_MEMORY = Message(
 
 def _runtime(error: Any) -> Message | None:
     # torch has no class of its own for what the processor's memory does not hold.
-    return NO_MEMORY if "can't allocate memory" in str(error) else None
+    return NO_MEMORY if re.search("(?:can't|cannot) allocate memory", str(error), re.I) else None
 
 
 def _unreachable(error: Any) -> Message:
@@ -203,9 +213,12 @@ def _unreachable(error: Any) -> Message:
 
 # By the top package and name of the class, so that nothing heavy is imported to print an error.
 MESSAGES: dict[str, Message | Callable[[Any], Message | None]] = {
-    # The embedded hub does not import our error classes.
+    # The embedded hub and `execution` do not import our error classes.
     "ggez_hub.SessionError": _embedded,
     "ggez_hub.HubError": _embedded,
+    "ggez_hub.WorkerLost": Message(
+        "{}", "Perhaps for lack of memory: fewer --workers need less. What was done is kept."
+    ),
     "huggingface_hub.OfflineModeIsEnabled": Message(
         "this needs the network and HF_HUB_OFFLINE is set: {}",
         "Unset HF_HUB_OFFLINE, or pull once with a network: what was fetched serves offline.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.atomic_files import write_file
+from ggez_hub.cli.engine import engine_options
 from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, out_option
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from ggez_hub.data.rule_accuracy import RuleAccuracy
     from ggez_hub.data.scorer_agreement import Agreement, Share
     from ggez_hub.data.scorers.scorer import Scorer
+    from ggez_hub.execution import Engine
 
 
 @click.command("filter")
 @click.argument("spec", type=FILE)
 @out_option("A new folder.", required=False)
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True)
+@engine_options(divided=True)
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
 @click.option(
     "--evaluate",
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
 def filter_command(
     spec: Path,
     target: Path | None,
-    workers: int,
+    engine: Engine,
+    shards: int | None,
     strict: bool,
     labelled: Path | None,
     source: str | None,
@@ -67,7 +70,13 @@ def filter_command(
 
     with task("filtering") as filtering:
         report = run_filter(
-            recipe, spec.parent, target, workers=workers, strict=strict, did=filtering.update
+            recipe,
+            spec.parent,
+            target,
+            engine=engine,
+            shards=shards,
+            strict=strict,
+            did=filtering.update,
         )
     _print_report(report, target, out)
     out.document({"out": str(target), "report_digest": report.digest, **report.document})

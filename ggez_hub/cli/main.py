@@ -89,6 +89,9 @@ SECTIONS = {
         "hub": CommandEntry(
             "hub", "Keep the hub of a folder: accounts, quotas, garbage, mirrors, backups."
         ),
+        "site": CommandEntry(
+            "site", "The explorer: a map of the accepted adapters, as static files."
+        ),
         "doctor": CommandEntry("doctor", "Check the installation, and report how to fix it."),
         "index": CommandEntry("registry", "The index of accepted cards: build, publish, verify."),
         "registry": CommandEntry(

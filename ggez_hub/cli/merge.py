@@ -12,7 +12,7 @@ import click
 from ggez_hub.cli.merge_inputs import MergeInputs, of_options, of_recipe
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import (
-    ANYTHING,
+    ADAPTER,
     BETA,
     FILE,
     FOLDER,
@@ -39,9 +39,9 @@ DEFAULT_METHOD = "ggez_linear"
     "--adapter",
     "adapters",
     multiple=True,
-    type=ANYTHING,
+    type=ADAPTER,
     help="A PEFT folder, a LoRA file of a diffusion pipeline, a full fine-tune, or a task vector; "
-    "may be given several times.",
+    "DIR:NAME of several PEFT adapters in a folder; may be given several times.",
 )
 @click.option(
     "--beta",

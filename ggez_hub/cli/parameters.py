@@ -29,6 +29,28 @@ class Place(click.Path):
         return super().convert(value, param, ctx)
 
 
+class AdapterPlace(Place):
+    """The path of an adapter. `DIR:NAME` is the one of that name in a folder of several.
+
+    PEFT saves an adapter in a folder of its name, but the one that is called `default`.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        folder, separator, name = str(value).rpartition(":")
+        if separator and folder and name and not Path(value).exists():
+            named = Path(folder) if name == "default" else Path(folder) / name
+            if Path(folder).is_dir() and not (named / "adapter_config.json").is_file():
+                found = sorted(
+                    path.parent.name for path in Path(folder).glob("*/adapter_config.json")
+                )
+                if (Path(folder) / "adapter_config.json").is_file():
+                    found.insert(0, "default")
+                there = f"it holds {', '.join(found)}" if found else "it holds no adapters of PEFT"
+                self.fail(f"{folder} has no adapter {name!r}: {there}", param, ctx)
+            value = str(named)
+        return super().convert(value, param, ctx)
+
+
 class Number(click.FloatRange):
     """A finite number in a range; NaN passes every comparison, so it is refused here."""
 
@@ -54,6 +76,7 @@ class YearSpan(click.ParamType[tuple[int, int]]):
 
 
 ANYTHING = Place(exists=True)
+ADAPTER = AdapterPlace(exists=True)
 FILE = Place(exists=True, dir_okay=False)
 FOLDER = Place(exists=True, file_okay=False)
 NEW = Place()

@@ -47,18 +47,18 @@ from ggez_hub.errors import GgezError, UsageProblem
     help="Web pages that may call the hub from a browser, as transformers.js does; * for all.",
 )
 @click.option(
-    "--webhook-host",
-    "webhook_hosts",
-    multiple=True,
-    metavar="HOST",
-    help="A host to which webhooks may be sent (`hub webhook add`); to others none are.",
-)
-@click.option(
     "--allowed-host",
     "hosts",
     multiple=True,
     metavar="NAME",
     help="A name by which the hub may be called, besides its addresses, localhost and --public-url.",
+)
+@click.option(
+    "--webhook-host",
+    "webhook_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="A host to which webhooks may be sent (`hub webhook add`); to others none are.",
 )
 @output_options
 def serve_command(
@@ -71,8 +71,8 @@ def serve_command(
     public_url: str | None,
     proxies: tuple[str, ...],
     origins: tuple[str, ...],
-    webhook_hosts: tuple[str, ...],
     hosts: tuple[str, ...],
+    webhook_hosts: tuple[str, ...],
     out: Output,
 ) -> None:
     """Serve a folder as a small Hugging Face hub.

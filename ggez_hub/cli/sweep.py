@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ggez_hub.cli.engine import engine_options
 from ggez_hub.cli.models import cache_option, card_of
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER, out_option
 from ggez_hub.cli.scores import print_scores
+from ggez_hub.cli.swept_points import AskedSweep, answer_points
 from ggez_hub.command_line import command_line
+from ggez_hub.execution import THIS_PROCESS, Engine
 from ggez_hub.hub_connection import connect
 from ggez_hub.progress import task
 from ggez_hub.regions import Alpha, alpha
@@ -24,10 +27,18 @@ if TYPE_CHECKING:
 @click.command("sweep")
 @click.argument("recipe", type=FILE)
 @out_option("The results folder; one of this very sweep is completed.", NEW_FOLDER)
+@engine_options()
 @cache_option
 @hub_option
 @output_options
-def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Output) -> None:
+def sweep_command(
+    recipe: Path,
+    target: Path,
+    engine: Engine,
+    cached: bool,
+    hub: str,
+    out: Output,
+) -> None:
     """Measure a model over the grid of beta and choose beta, without writing merged models.
 
     RECIPE is YAML with `kind: sweep`; several adapters are swept together, and each file of betas by
@@ -41,6 +52,8 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
     with connect(hub, quiet=out.quiet) as server:
         opened = open_recipe(recipe, target, server, cached=cached)
     given, region = opened.recipe.alpha, opened.region
+    if engine != THIS_PROCESS:
+        answer_points(AskedSweep(recipe.absolute(), target.absolute(), hub, cached), opened, engine)
     factor = alpha(region) if given is None else Alpha.from_user(given, region)
     for grid in opened.grids:
         with task(grid.parts.name if grid.parts else "asking") as asking:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from ggez_hub.extras import require
 
 if TYPE_CHECKING:
-    from ggez_hub.data.rows import Row
     from ggez_hub.data.spec import DuplicatesSpec
 
 PERMUTATIONS = 128
@@ -29,86 +28,95 @@ CACHE_KIB = 64 << 10
 # How many earlier texts of each key one is compared with: texts of one template share all keys, and
 # would cost more the more there are.
 COMPARED = 64
+# Of how many such keys these are kept in memory: 2 KB each.
+REMEMBERED = 4096
 WRAP = 1 << 64
+# Places of rows, the keys of each (evenly distributed), and the hash that decides with a key: (N,) each.
+Keys: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64]]
+
+
+class Signature(NamedTuple):
+    """What a row is compared by, with its id: see `fingerprint`."""
+
+    id: str
+    key: bytes
+    phash: int | None
+    minhash: bytes | None
 
 
 class DuplicateIndex:
-    """Rows in a file: memory does not grow with their number.
+    """Rows in a new file, entered in the order of the output: memory does not grow with their number.
 
-    Rows are numbered in the order of the output, and a lookup sees only what comes before. So the
-    answers for a part are the same when it is done again after a kill, with its own rows in the
-    index already. `crowded` counts the lookups that compared only some of the earlier texts.
+    `crowded` counts the lookups that compared only some of the texts that share a key.
     """
 
     def __init__(self, path: Path, rule: DuplicatesSpec) -> None:
-        self._rule = rule
+        self._path, self._rule = path, rule
         self.crowded = 0
+        # The first rows of keys that have enough of them: they stay the first.
+        self._full: dict[int, list[int]] = {}
+        path.unlink(missing_ok=True)
         self._base = sqlite3.connect(path)
         for statement in (
-            "PRAGMA journal_mode=WAL",
-            "PRAGMA synchronous=NORMAL",
+            # What is not finished is begun anew.
+            "PRAGMA journal_mode=OFF",
+            "PRAGMA synchronous=OFF",
             f"PRAGMA cache_size=-{CACHE_KIB}",
-            "CREATE TABLE IF NOT EXISTS items (ordinal INTEGER PRIMARY KEY, name TEXT,"
-            " minhash BLOB)",
-            "CREATE TABLE IF NOT EXISTS keys (key BLOB PRIMARY KEY, ordinal INTEGER) WITHOUT ROWID",
-            "CREATE TABLE IF NOT EXISTS slots (slot INTEGER, bits INTEGER,"
+            "CREATE TABLE items (ordinal INTEGER PRIMARY KEY, name TEXT, minhash BLOB)",
+            "CREATE TABLE keys (key BLOB PRIMARY KEY, ordinal INTEGER) WITHOUT ROWID",
+            "CREATE TABLE slots (slot INTEGER, bits INTEGER,"
             " ordinal INTEGER, phash INTEGER, PRIMARY KEY (slot, bits, ordinal)) WITHOUT ROWID",
-            "CREATE TABLE IF NOT EXISTS bands (band INTEGER, hash BLOB,"
-            " ordinal INTEGER, PRIMARY KEY (band, hash, ordinal)) WITHOUT ROWID",
+            "CREATE TABLE bands (key INTEGER, ordinal INTEGER, PRIMARY KEY (key, ordinal))"
+            " WITHOUT ROWID",
         ):
             self._base.execute(statement)
 
-    def match(self, row: Row, ordinal: int) -> tuple[str, bool] | None:
-        """The first row before `ordinal` that is the same as `row`, and whether exactly."""
+    def match(self, row: Signature, keys: Sequence[int]) -> tuple[str, bool] | None:
+        """The id of the first row that is the same as `row`, and whether exactly.
+
+        `keys` are those of its text (`near_text_keys`).
+        """
         found = self._base.execute(
-            "SELECT name FROM keys JOIN items USING (ordinal) WHERE key = ? AND ordinal < ?",
-            (row.key, ordinal),
+            "SELECT name FROM keys JOIN items USING (ordinal) WHERE key = ?", (row.key,)
         ).fetchone()
         if found is not None:
             return found[0], True
-        name = self._near(row, ordinal)
+        name = self._near(row, keys)
         return None if name is None else (name, False)
 
-    def add(self, row: Row, ordinal: int) -> None:
-        """Enter a row; entering it again changes nothing."""
+    def add(self, row: Signature, keys: Sequence[int], ordinal: int) -> None:
+        """Enter a row behind all others."""
         run = self._base.execute
+        # Of rows that were compared before, two may have the same key.
         run("INSERT OR IGNORE INTO keys VALUES (?, ?)", (row.key, ordinal))
-        run("INSERT OR IGNORE INTO items VALUES (?, ?, ?)", (ordinal, row.id, row.minhash))
+        run("INSERT INTO items VALUES (?, ?, ?)", (ordinal, row.id, row.minhash))
         if row.phash is not None and self._rule.by != "text":
             # sqlite's integers are signed.
             signed = row.phash - WRAP if row.phash >= WRAP >> 1 else row.phash
             for slot, bits in enumerate(_slots(row.phash)):
-                run(
-                    "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?)", (slot, bits, ordinal, signed)
-                )
-        if row.minhash is not None and self._is_by_text(row):
-            for band, value in enumerate(_bands(row.minhash, self._rule.similarity)):
-                run("INSERT OR IGNORE INTO bands VALUES (?, ?, ?)", (band, value, ordinal))
+                run("INSERT INTO slots VALUES (?, ?, ?, ?)", (slot, bits, ordinal, signed))
+        for key in keys:
+            if key not in self._full:
+                run("INSERT INTO bands VALUES (?, ?)", (key, ordinal))
 
-    def commit(self) -> None:
-        """Make what was entered last."""
-        self._base.commit()
-
-    def close(self) -> None:
-        self._base.commit()
+    def remove(self) -> None:
+        """Close and remove the file."""
         self._base.close()
+        self._path.unlink()
 
-    def _is_by_text(self, row: Row) -> bool:
-        return self._rule.by == "text" or (self._rule.by == "both" and row.phash is None)
-
-    def _near(self, row: Row, ordinal: int) -> str | None:
-        """The name of the first row before `ordinal` that is nearly the same."""
-        if self._is_by_text(row):
-            return self._first_alike(row, sorted(set(self._near_texts(row, ordinal))))
+    def _near(self, row: Signature, keys: Sequence[int]) -> str | None:
+        """The id of the first row that is nearly the same."""
+        if _is_by_text(row, self._rule):
+            return self._first_alike(row, sorted(set(self._near_texts(keys))))
         if row.phash is None:
             return None
-        near = sorted(set(self._near_pictures(row.phash, ordinal)))
+        near = sorted(set(self._near_pictures(row.phash)))
         if self._rule.by == "both":
             self.crowded += len(near) >= COMPARED
             return self._first_alike(row, near[:COMPARED])
         return self._names(near[:1])[0][0] if near else None
 
-    def _near_pictures(self, phash: int, ordinal: int) -> Iterator[int]:
+    def _near_pictures(self, phash: int) -> Iterator[int]:
         """The rows whose picture is within the distance."""
         distance = self._rule.distance
         for slot, key in enumerate(_slots(phash)):
@@ -116,28 +124,26 @@ class DuplicateIndex:
             keys = [key, *(key ^ (1 << bit) for bit in range(16))] if distance > 3 else [key]
             for bits in keys:
                 rows = self._base.execute(
-                    "SELECT ordinal, phash FROM slots WHERE slot = ? AND bits = ? AND ordinal < ?",
-                    (slot, bits, ordinal),
+                    "SELECT ordinal, phash FROM slots WHERE slot = ? AND bits = ?", (slot, bits)
                 )
                 for number, other in rows:
                     if (phash ^ (other % WRAP)).bit_count() <= distance:
                         yield number
 
-    def _near_texts(self, row: Row, ordinal: int) -> Iterator[int]:
-        """Rows whose text shares a key."""
+    def _near_texts(self, keys: Sequence[int]) -> Iterator[int]:
+        """The first rows whose text shares a key."""
         crowded = False
-        keys = _bands(row.minhash, self._rule.similarity) if row.minhash is not None else []
-        for band, value in enumerate(keys):
-            rows = self._base.execute(
-                "SELECT ordinal FROM bands WHERE band = ? AND hash = ? AND ordinal < ?"
-                " ORDER BY ordinal LIMIT ?",
-                (band, value, ordinal, COMPARED),
-            ).fetchall()
-            crowded |= len(rows) == COMPARED
-            yield from (number for (number,) in rows)
+        for key in keys:
+            if (first := self._full.get(key)) is None:
+                query = "SELECT ordinal FROM bands WHERE key = ? ORDER BY ordinal LIMIT ?"
+                first = [n for (n,) in self._base.execute(query, (key, COMPARED))]
+                if len(first) == COMPARED and len(self._full) < REMEMBERED:
+                    self._full[key] = first
+            crowded |= len(first) == COMPARED
+            yield from first
         self.crowded += crowded
 
-    def _first_alike(self, row: Row, numbers: list[int]) -> str | None:
+    def _first_alike(self, row: Signature, numbers: list[int]) -> str | None:
         """The name of the first of the rows whose text is similar to that of `row`."""
         if row.minhash is None or not (rows := self._names(numbers)):
             return None
@@ -190,14 +196,73 @@ def similarities(sketch: bytes, others: Sequence[bytes]) -> NDArray[np.float64]:
     return np.asarray((values[1:] == values[0]).mean(axis=1))
 
 
-def _bands(sketch: bytes, threshold: float) -> list[bytes]:
-    """The keys under which a MinHash is found by those that are `threshold` similar to it."""
-    count, rows = _layout(threshold)
-    width = rows * 4
-    return [
-        hashlib.blake2b(sketch[n * width : (n + 1) * width], digest_size=8).digest()
-        for n in range(count)
-    ]
+def text_keys(rows: Sequence[Signature], rule: DuplicatesSpec) -> Keys:
+    """Keys that rows share which are the same, and most rows whose texts are similar enough."""
+    exact = np.frombuffer(b"".join(row.key[:8] for row in rows), "<u8")
+    places, near = _near_texts(rows, rule)
+    owners = np.concatenate([np.arange(len(rows)), np.repeat(places, near.shape[1])])
+    keys = np.concatenate([exact, near.ravel()])
+    return owners, keys, np.zeros(len(keys), np.uint64)
+
+
+def near_text_keys(rows: Sequence[Signature], rule: DuplicatesSpec) -> list[list[int]]:
+    """For each row the keys that near texts share: signed, as sqlite's integers are."""
+    found: list[list[int]] = [[] for _ in rows]
+    places, near = _near_texts(rows, rule)
+    for place, keys in zip(places.tolist(), near.view(np.int64).tolist(), strict=True):
+        found[place] = keys
+    return found
+
+
+def _near_texts(
+    rows: Sequence[Signature], rule: DuplicatesSpec
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """The places of rows that are compared by text (P,), and the keys of each (P, K)."""
+    places = [place for place, row in enumerate(rows) if _is_by_text(row, rule) and row.minhash]
+    count, width = _layout(rule.similarity) if places else (0, 0)
+    sketches = np.frombuffer(b"".join(rows[place].minhash or b"" for place in places), "<u4")
+    values = sketches.reshape(-1, PERMUTATIONS)[:, : count * width].astype(np.uint64)
+    weighed = values.reshape(len(places), count, width) * _mixed(np.arange(width))
+    near = _mixed(weighed.sum(axis=2, dtype=np.uint64) + _mixed(np.arange(count)))
+    return np.array(places, np.int64), near
+
+
+def picture_keys(rows: Sequence[Signature], rule: DuplicatesSpec) -> Keys:
+    """Keys that rows share whose pictures are near, and some others."""
+    none = rule.by == "text"
+    places = [place for place, row in enumerate(rows) if row.phash is not None and not none]
+    phashes = np.array([rows[place].phash for place in places], np.uint64)
+    slots = (phashes[:, None] >> np.arange(0, 64, 16, dtype=np.uint64)) & np.uint64(0xFFFF)
+    slots |= np.arange(4, dtype=np.uint64) << np.uint64(16)
+    if rule.distance > 3:
+        # One slot of two near hashes differs in at most one bit: it is left out, each in turn.
+        bits = np.arange(16, dtype=np.uint64)
+        slots = slots[..., None] & ~(np.uint64(1) << bits) | (bits << np.uint64(20))
+    each = slots.size // max(1, len(places))
+    return (
+        np.repeat(np.array(places, np.int64), each),
+        _mixed(slots).ravel(),
+        np.repeat(phashes, each),
+    )
+
+
+def differing_bits(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """In how many bits hashes differ: (N,)."""
+    return np.unpackbits((one ^ other).view(np.uint8).reshape(-1, 8), axis=1).sum(
+        axis=1, dtype=np.int64
+    )
+
+
+def _mixed(values: NDArray[Any]) -> NDArray[np.uint64]:
+    """Other values for these, spread evenly over all of 64 bits (the finalizer of SplitMix64)."""
+    found = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        found = (found ^ (found >> np.uint64(shift))) * np.uint64(factor)
+    return found ^ (found >> np.uint64(31))
+
+
+def _is_by_text(row: Signature, rule: DuplicatesSpec) -> bool:
+    return rule.by == "text" or (rule.by == "both" and row.phash is None)
 
 
 @cache

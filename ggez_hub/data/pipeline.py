@@ -1,100 +1,35 @@
-"""A filter from sources to output: every part goes through the stages, then the output is written."""
+"""A filter from sources to output: its stages one after the other, each as tasks."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from threading import Thread
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TypeAlias
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.data.croissant import write_croissant
-from ggez_hub.data.plan import FilterPlan, PartId
+from ggez_hub.data.filter_models import ModelNames
+from ggez_hub.data.output import Shards
+from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.region_rules import combination
 from ggez_hub.data.report import FilterReport, make_report
 from ggez_hub.data.report_pages import draw, markdown
-from ggez_hub.data.rows import OUTPUT, read_batches
-from ggez_hub.data.screener import Screener
+from ggez_hub.data.rows import OUTPUT
 from ggez_hub.data.spec import FilterSpec
-from ggez_hub.data.stages import FilterStages
-from ggez_hub.data.tally import Tally
-from ggez_hub.data.work_folder import WorkFolder, container
-from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.data.stages import FilterJob, FilterStages, Step, closing_stages, run_step, run_steps
+from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, Tally
+from ggez_hub.data.work_folder import Stage, WorkFolder, container
+from ggez_hub.errors import UsageProblem
+from ggez_hub.execution import THIS_PROCESS, Engine, Executor, run_tasks
 from ggez_hub.extras import require
 from ggez_hub.output_lock import lock_work_folder
 
-# When a row group of the output is large enough, whichever comes first.
-GROUP_ROWS, GROUP_BYTES = 8192, 1 << 25
-
-
-def write_output(
-    out: Path, plan: FilterPlan, work: WorkFolder, parts: Sequence[PartId], report: FilterReport
-) -> None:
-    """Write `out`, complete or not at all.
-
-    data/train-XXXXX-of-XXXXX.parquet, which `datasets` loads; report.json; data_filter.json, the
-    block of the adapter card; croissant.json; README.md, report.png and report.svg.
-    """
-    with atomic_folder(out) as partial:
-        (partial / "data").mkdir()
-        counts = report.document["counts"]
-        kept = (b for part in parts for b in read_batches(work.table("kept", part.number)))
-        _write_shards(
-            partial / "data", plan.spec.rows_per_shard, kept, counts["kept"] + counts["translated"]
-        )
-        report.write(partial)
-        (partial / "README.md").write_text(markdown(report.document), encoding="utf-8")
-        draw(report.document, partial / "report")
-        write_croissant(partial, report.document, OUTPUT)
-
-
-def _write_shards(
-    folder: Path, rows_per_shard: int, batches: Iterator[pa.RecordBatch], rows: int
-) -> None:
-    count = max(1, -(-rows // rows_per_shard))
-    waiting: list[pa.RecordBatch] = []
-    for shard in range(count):
-        path = folder / f"train-{shard:05d}-of-{count:05d}.parquet"
-        with pq.ParquetWriter(path, OUTPUT, compression="zstd") as writer:
-            for group in _row_groups(_taken(batches, waiting, rows_per_shard)):
-                writer.write_table(group)
-
-
-def _taken(
-    batches: Iterator[pa.RecordBatch], waiting: list[pa.RecordBatch], room: int
-) -> Iterator[pa.RecordBatch]:
-    """The next `room` rows of `waiting` and `batches`; what is cut off waits."""
-    while room and (batch := waiting.pop() if waiting else next(batches, None)) is not None:
-        if batch.num_rows > room:
-            waiting.append(batch.slice(room))
-            batch = batch.slice(0, room)
-        room -= batch.num_rows
-        yield batch
-
-
-def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Batches together: small row groups are slow to write and to read, large ones need memory."""
-    group: list[pa.RecordBatch] = []
-    for batch in batches:
-        group.append(batch)
-        table = pa.Table.from_batches(group)
-        if table.num_rows >= GROUP_ROWS or table.nbytes >= GROUP_BYTES:
-            yield table
-            group = []
-    if group:
-        yield pa.Table.from_batches(group)
-
-
-# Parts that are screened ahead of the one in the later stages, for each worker.
-AHEAD = 2
+# Called with how many tasks are done, of how many, and what they do.
+Progress: TypeAlias = Callable[[int, int, str], None]
 
 
 def run_filter(
@@ -102,48 +37,33 @@ def run_filter(
     folder: Path,
     out: Path,
     *,
-    workers: int = 1,
+    engine: Engine = THIS_PROCESS,
+    shards: int | None = None,
     strict: bool = False,
-    did: Callable[[int, int], None] = lambda done, total: None,
+    did: Progress = lambda done, total, what: None,
 ) -> FilterReport:
     """Filter into the folder `out`, which is complete or absent.
 
-    Relative paths of the spec start from `folder`. Interrupted, it goes on where it was when it is
-    called again. The result does not depend on `workers`. Raises OutputInUse, BadSource; UsageProblem
-    if `out` is something else or a part of the spec cannot be applied; with `strict` GgezError for
-    what cannot be read.
+    Relative paths of the spec start from `folder`. Each stage is `shards` tasks, or one for each part
+    of the sources. Interrupted, it goes on where it was when it is called again. The result does not
+    depend on `engine` and `shards`. Machines of a cluster have to see both folders.
+
+    Raises OutputInUse, BadSource; UsageProblem if `out` is something else or a part of the spec cannot
+    be applied; with `strict` GgezError for what cannot be read; what `Executor.run` raises.
     """
     require("data", "pyarrow", "PIL")
     # The work folder is beside it, and `.` has no name of its own.
     out = Path(os.path.abspath(out))  # noqa: PTH100 - links stay as they are
     plan = FilterPlan(spec, folder)
     with lock_work_folder(container(out), out):
-        report = _finished(out, plan.digest) or _filtered(plan, out, workers, strict, did)
+        report = _finished(out, plan.digest)
+        if report is None:
+            # A rule that cannot be applied is refused before a model is opened.
+            combination(spec.keep_region, spec.region, folder)
+            job = FilterJob(spec, folder.absolute(), WorkFolder.beside(out, plan.digest), strict)
+            with engine.open() as executor, closing_stages():
+                report = _Run(plan, job, executor, shards, did).report(out)
     shutil.rmtree(container(out), ignore_errors=True)
-    return report
-
-
-def _filtered(
-    plan: FilterPlan, out: Path, workers: int, strict: bool, did: Callable[[int, int], None]
-) -> FilterReport:
-    work = WorkFolder.beside(out, plan.digest)
-    parts = plan.parts()
-    # A rule that cannot be applied is refused before a model is opened.
-    combination(plan.spec.keep_region, plan.spec.region, plan.folder)
-    with closing(FilterStages(plan, work)) as stages:
-        for number, part in enumerate(_screened(plan, work, parts, workers)):
-            if not work.is_done("kept", part.number):
-                stages.run(part)
-            for outcome in work.tally("kept", part.number).outcomes() if strict else ():
-                if outcome.startswith(("row: ", "picture: ")):
-                    hint = "Leave out --strict to count it."
-                    raise GgezError(f"something cannot be read: {outcome}", hint)
-            did(number + 1, len(parts))
-    total = Tally()
-    for part in parts:
-        total.merge(work.tally("kept", part.number))
-    report = make_report(plan, total, stages)
-    write_output(out, plan, work, parts, report)
     return report
 
 
@@ -160,65 +80,100 @@ def _finished(out: Path, digest: str) -> FilterReport | None:
     )
 
 
-def _screened(
-    plan: FilterPlan, work: WorkFolder, parts: list[PartId], workers: int
-) -> Iterator[PartId]:
-    """The parts in order, each when its screened or its kept table is there.
+@dataclass(frozen=True)
+class _Run:
+    plan: FilterPlan
+    job: FilterJob
+    executor: Executor
+    shards: int | None
+    did: Progress
 
-    What is held out comes first and complete: the others are compared with it as they are screened.
-    """
-    if workers == 1:
-        with closing(Screener(plan, work)) as screener:
-            for part in parts:
-                if not work.is_done("kept", part.number):
-                    screener.screen(part)
-                yield part
-        return
-    with ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start, (plan.spec, plan.folder, work)
-    ) as pool:
-        try:
-            for held_out in (True, False):
-                some = [part for part in parts if part.held_out is held_out]
-                yield from _screened_ahead(pool, work, some, AHEAD * workers)
-        except BrokenProcessPool as error:
-            raise GgezError(
-                "a worker process was killed, perhaps for lack of memory",
-                "Run it again with fewer --workers: what was done is kept.",
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    def report(self, out: Path) -> FilterReport:
+        """Run all stages, and write the output."""
+        plan, spec, held_out = self.plan, self.plan.spec, self.plan.held_out_parts
+        count = len(plan.parts) - held_out
+        if plan.models:
+            self.each(
+                "opening", partial(run_step, self.job, FilterStages.open_models), 1, model=True
+            )
+        if spec.held_out is not None:
+            self.parts("holding out", FilterStages.hold_out, 0, held_out)
+            self.each("entering", partial(run_step, self.job, FilterStages.enter_held_out), 1)
+        self.parts("screening", FilterStages.screen, held_out, count)
+        last: Stage = "screened"
+        if plan.needs_stages:
+            if spec.picture_rules:
+                self.parts("deciding", FilterStages.decide, held_out, count, model=True)
+            if spec.duplicates != "keep":
+                self.search(FilterStages.write_keys, FilterStages.match, added=False)
+            self.parts("keeping", FilterStages.keep, held_out, count, model=True)
+            last = "kept"
+        if plan.compares_translations:
+            self.search(FilterStages.write_added_keys, FilterStages.match_added, added=True)
+            self.parts("finishing", FilterStages.finish, held_out, count)
+            last = "finished"
+        return self.write(out, last)
 
+    def search(self, write_keys: Step, match: Step, *, added: bool) -> None:
+        """Find the duplicates of all parts."""
+        first = self.plan.held_out_parts
+        search = FilterStages(self.job).search(added=added)
+        what = "translations" if added else "duplicates"
+        self.parts(f"keys of {what}", write_keys, first, len(self.plan.parts) - first)
+        ranges = search.ranges()
+        self.each(f"links of {what}", partial(search.link, ranges), ranges)
+        self.each(f"groups of {what}", search.group, 1)
+        self.each(f"matches of {what}", partial(run_step, self.job, match), search.bins())
 
-def _screened_ahead(
-    pool: ProcessPoolExecutor, work: WorkFolder, parts: list[PartId], most: int
-) -> Iterator[PartId]:
-    running: dict[int, Future[None]] = {}
-    ahead = iter(part for part in parts if not work.is_done("kept", part.number))
-    for part in parts:
-        while len(running) < most and (following := next(ahead, None)):
-            running[following.number] = pool.submit(_screen, following)
-        if part.number in running:
-            running.pop(part.number).result()
-        yield part
+    def parts(self, what: str, step: Step, first: int, count: int, *, model: bool = False) -> None:
+        """Run a stage over parts, some of them in each task."""
+        tasks = min(self.shards or count, count)
+        self.each(what, partial(run_steps, self.job, step, first, count, tasks), tasks, model=model)
 
+    def each(
+        self, what: str, task: Callable[[int], None], count: int, *, model: bool = False
+    ) -> None:
+        done = 0
 
-# The screener of a process of the pool.
-_SCREENERS: list[Screener] = []
+        def did() -> None:
+            nonlocal done
+            done += 1
+            self.did(done, count, what)
 
+        device = self.plan.device if model else ""
+        markers = self.job.work.markers(what, count)
+        run_tasks(self.executor, task, count, markers, device=device, did=did)
 
-def _start(spec: FilterSpec, folder: Path, work: WorkFolder) -> None:
-    """Ready a process of the pool; it ends when its parent does, even if that is killed."""
-    parent = multiprocessing.parent_process()
+    def write(self, out: Path, last: Stage) -> FilterReport:
+        """Write `out`, complete or not at all.
 
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
-    _SCREENERS.append(Screener(FilterPlan(spec, folder), work))
-
-
-def _screen(part: PartId) -> None:
-    _SCREENERS[0].screen(part)
+        data/train-XXXXX-of-XXXXX.parquet, which `datasets` loads; report.json; data_filter.json, the
+        block of the adapter card; croissant.json; README.md, report.png and report.svg.
+        """
+        work, total = self.job.work, Tally()
+        tables, counts = [], []
+        for part in self.plan.parts:
+            tally = work.tally("screened" if part.held_out else last, part.number)
+            total.merge(tally)
+            if not part.held_out:
+                outcomes = tally.outcomes()
+                tables.append(work.table(last, part.number))
+                counts.append(outcomes[KEPT] + outcomes[TRANSLATED])
+        for added, is_made in (
+            (False, self.plan.spec.duplicates != "keep"),
+            (True, self.plan.compares_translations),
+        ):
+            if is_made:
+                total.extra[CROWDED] += FilterStages(self.job).search(added=added).crowded()
+        report = make_report(self.plan, total, ModelNames.read(work.models))
+        with atomic_folder(out) as partial_out:
+            (partial_out / "data").mkdir()
+            shards = Shards(partial_out / "data", tables, counts, self.plan.spec.rows_per_shard)
+            # What a killed run wrote here is gone.
+            shutil.rmtree(work.markers("writing", len(shards)), ignore_errors=True)
+            self.each("writing", shards.write, len(shards))
+            report.write(partial_out)
+            (partial_out / "README.md").write_text(markdown(report.document), encoding="utf-8")
+            draw(report.document, partial_out / "report")
+            write_croissant(partial_out, report.document, OUTPUT)
+        return report

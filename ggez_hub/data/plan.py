@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from ggez_hub.data.model_folders import model_identity
 from ggez_hub.data.scorers.spec import SCORERS, LocalModel
 from ggez_hub.data.sources import Extent, Reader, open_source
-from ggez_hub.data.spec import FilterSpec, PictureRule, SourceSpec
+from ggez_hub.data.spec import FilterSpec, SourceSpec
 from ggez_hub.digests import digest_json, sha256_file
 
 # A part of every digest: raise it when the same spec and inputs come to give another result.
-RULES_VERSION = 3
+RULES_VERSION = 4
 
 
 class PartId(NamedTuple):
@@ -42,6 +42,10 @@ class FilterPlan:
     @property
     def held_out(self) -> int:
         return len(self.sources) - len(self.spec.sources)
+
+    @property
+    def held_out_parts(self) -> int:
+        return sum(part.held_out for part in self.parts)
 
     @cached_property
     def readers(self) -> tuple[Reader, ...]:
@@ -92,14 +96,34 @@ class FilterPlan:
     def needs_stages(self) -> bool:
         """Whether anything is left to do behind the stages that look at one example alone."""
         spec = self.spec
+        return spec.duplicates != "keep" or spec.held_out is not None or bool(self.models)
+
+    @property
+    def models(self) -> list[Any]:
+        """What the spec opens: scorer, translator and rules on pictures."""
+        spec = self.spec
+        return [
+            *([spec.reward.scorer] if spec.reward != "none" else []),
+            *([spec.translation.translator] if spec.translation != "none" else []),
+            *spec.picture_rules,
+        ]
+
+    @property
+    def device(self) -> str:
+        """Where the models run, as torch calls it; empty where none runs here."""
+        devices = [model.device for model in self.models if isinstance(model, LocalModel)]
+        return next((name for name in devices if name != "cpu"), "cpu" if devices else "")
+
+    @property
+    def compares_translations(self) -> bool:
+        spec = self.spec
         return (
-            spec.duplicates != "keep"
-            or spec.held_out is not None
-            or spec.reward != "none"
-            or spec.translation != "none"
-            or any(isinstance(rule, PictureRule) for rule in spec.keep_region.rules)
+            spec.translation != "none"
+            and spec.duplicates != "keep"
+            and spec.duplicates.by != "picture"
         )
 
+    @cached_property
     def parts(self) -> list[PartId]:
         """All parts, those of held-out sources first."""
         found = [

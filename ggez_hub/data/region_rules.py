@@ -243,8 +243,7 @@ class CountryClassifier:
 
 def picture_rules(spec: FilterSpec, base: Path) -> list[CountryClassifier]:
     """The rules on pictures of a spec, with their models open."""
-    rules = [rule for rule in spec.keep_region.rules if isinstance(rule, PictureRule)]
-    return [CountryClassifier.of(rule, spec.region, base) for rule in rules]
+    return [CountryClassifier.of(rule, spec.region, base) for rule in spec.picture_rules]
 
 
 def _countries(rule: PictureRule) -> set[str]:

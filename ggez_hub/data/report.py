@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.cards.schema import DataFilter
+from ggez_hub.data.filter_models import ModelNames
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.region_rules import GROUP_NOTE
 from ggez_hub.data.scorers.spec import SCORERS
 from ggez_hub.data.spec import FilterSpec, LanguageRule
-from ggez_hub.data.stages import FilterStages
 from ggez_hub.data.tally import (
     CROWDED,
     DIMENSIONS,
@@ -105,7 +105,7 @@ def dropped(document: dict[str, Any]) -> list[tuple[str, str, int]]:
     ]
 
 
-def make_report(plan: FilterPlan, tally: Tally, stages: FilterStages) -> FilterReport:
+def make_report(plan: FilterPlan, tally: Tally, models: ModelNames) -> FilterReport:
     """The report of a filter whose parts are all done."""
     spec = plan.spec
     outcomes = tally.outcomes()
@@ -117,19 +117,19 @@ def make_report(plan: FilterPlan, tally: Tally, stages: FilterStages) -> FilterR
     for (name, verdict), count in sorted(tally.evidence.items()):
         evidence.setdefault(name, {})[verdict] = count
     reward: dict[str, Any] | str = "none"
-    if spec.reward != "none" and stages.scorer is not None:
+    if spec.reward != "none":
         reward = {
-            "scorer": stages.scorer.name,
-            "languages": sorted(stages.scorer.languages),
+            "scorer": models.scorer,
+            "languages": list(models.languages),
             "threshold": spec.reward.threshold,
             "comparison": spec.reward.comparison,
-            "agreement": stages.agreement,
+            "agreement": models.agreement,
         }
         if plugin := SCORERS.origin(spec.reward.scorer.kind):
             reward["plugin"] = plugin.document
     translator = "none"
-    if spec.translation != "none" and stages.translator is not None:
-        translator = f"{stages.translator.name} ({spec.translation.license})"
+    if spec.translation != "none":
+        translator = f"{models.translator} ({spec.translation.license})"
     samples: dict[str, list[dict[str, Any]]] = {}
     for outcome, found in sorted(tally.samples.items()):
         samples[outcome] = [sample._asdict() for sample in found]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import starmap
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.data.examples import Message
@@ -135,3 +137,23 @@ def read_rows(path: Path) -> Iterator[Row]:
     """The rows of an Arrow file with the columns of SCREENED."""
     for batch in read_batches(path):
         yield from starmap(Row, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def read_columns(
+    path: Path, names: Sequence[str], places: NDArray[np.int64] | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """Some columns of an Arrow file with those of SCREENED, at places that ascend, or at all.
+
+    Nothing else is read: pictures stay on the disk.
+    """
+    fields = [SCREENED.get_field_index(name) for name in names]
+    options = pa.ipc.IpcReadOptions(included_fields=fields)
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source, options=options) as reader:
+        stop = 0
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            start, stop = stop, stop + batch.num_rows
+            if places is not None:
+                low, high = np.searchsorted(places, [start, stop])
+                batch = batch.take(pa.array(places[low:high] - start))
+            yield from zip(*(batch[name].to_pylist() for name in names), strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -13,9 +13,8 @@ from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
 from ggez_hub.data.pictures import BadPicture, PictureHash, hash_picture, picture_bytes
 from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.region_rules import RuleCombination, combination
-from ggez_hub.data.rows import OUTPUT, SCREENED, Row
+from ggez_hub.data.rows import Row
 from ggez_hub.data.tally import HELD_OUT, KEPT, UNREADABLE, WITHOUT_PICTURE, Tally
-from ggez_hub.data.work_folder import WorkFolder
 
 # A row may make several examples with one picture.
 _hashed = lru_cache(1)(hash_picture)
@@ -25,54 +24,47 @@ NONE = "there is none"
 
 @dataclass(frozen=True)
 class Screener:
-    """Turns parts of the sources into screened tables."""
+    """Turns parts of the sources into rows; `held_out` is what they are compared with."""
 
     plan: FilterPlan
-    work: WorkFolder
+    held_out: HeldOutMatcher | None
 
     @cached_property
     def _region(self) -> RuleCombination:
         spec = self.plan.spec
         return combination(spec.keep_region, spec.region, self.plan.folder)
 
-    @cached_property
-    def _held(self) -> HeldOutMatcher | None:
-        """What is held out, once all of it is entered; None where nothing is."""
-        asked = self.plan.spec.held_out
-        if asked is None:
-            return None
-        return HeldOutMatcher(self.work.index("held"), asked.similarity, read_only=True)
-
-    def close(self) -> None:
-        if self._held is not None:
-            self._held.close()
-
-    def screen(self, part: PartId) -> None:
-        """Write the table of a part, unless it is there."""
-        if not self.work.is_done("screened", part.number):
-            tally = Tally()
-            schema = SCREENED if self.plan.needs_stages else OUTPUT
-            self.work.write("screened", part.number, schema, self._rows(part, tally), tally)
-
-    def _rows(self, part: PartId, tally: Tally) -> Iterator[Row]:
-        source = self.plan.sources[part.source]
-        folder = source.pictures_folder(self.plan.folder)
-        builder = ExampleBuilder(source.name, source.reads, answers=not part.held_out)
-        screened = self._held_out if part.held_out else self._screened
+    def rows(self, part: PartId, tally: Tally) -> Iterator[Row]:
+        """The rows of a part that pass the rules which look at one example alone."""
+        name, folder = self.plan.sources[part.source].name, self._pictures(part)
         self._region.seen.clear()
-        for number, values in self.plan.readers[part.source].rows(part.extent):
-            found: Iterable[Example | Unreadable]
-            found = [values] if isinstance(values, Unreadable) else builder.examples(values, number)
-            for example in found:
-                if not isinstance(example, Unreadable):
-                    if row := screened(example, folder, tally):
-                        yield row
-                elif part.held_out:
-                    tally.extra[UNREADABLE] += 1
-                else:
-                    nothing = Example(f"{source.name}/{number}", source.name)
-                    tally.add(nothing, f"row: {example.reason}")
+        for number, example in self._examples(part):
+            if isinstance(example, Unreadable):
+                tally.add(Example(f"{name}/{number}", name), f"row: {example.reason}")
+            elif row := self._screened(example, folder, tally):
+                yield row
         tally.evidence.update(self._region.seen)
+
+    def held_out_rows(self, part: PartId, tally: Tally) -> Iterator[Row]:
+        """The rows of a part that is held out: what they are found by."""
+        folder = self._pictures(part)
+        for _, example in self._examples(part):
+            if isinstance(example, Unreadable):
+                tally.extra[UNREADABLE] += 1
+            else:
+                yield self._held_out(example, folder, tally)
+
+    def _pictures(self, part: PartId) -> Path | None:
+        return self.plan.sources[part.source].pictures_folder(self.plan.folder)
+
+    def _examples(self, part: PartId) -> Iterator[tuple[str, Example | Unreadable]]:
+        source = self.plan.sources[part.source]
+        builder = ExampleBuilder(source.name, source.reads, answers=not part.held_out)
+        for number, values in self.plan.readers[part.source].rows(part.extent):
+            if isinstance(values, Unreadable):
+                yield number, values
+            else:
+                yield from ((number, example) for example in builder.examples(values, number))
 
     def _screened(self, example: Example, folder: Path | None, tally: Tally) -> Row | None:
         """The row of an example that passes, or None with the reason counted."""
@@ -107,16 +99,15 @@ class Screener:
         if spec.duplicates != "keep":
             row.phash = hashed.phash
             row.key, row.minhash = fingerprint(spec.duplicates, hashed.sha256, row.text)
-        if self._held is not None:
+        if self.held_out is not None:
             text = ExampleText.of(row.messages)
-            if leak := self._held.match(hashed.sha256, hashed.portrait, text):
+            if leak := self.held_out.match(hashed.sha256, hashed.portrait, text):
                 row.leak, row.leak_kind = leak
         if not self.plan.needs_stages:
             tally.add(row, KEPT)
         return row
 
     def _held_out(self, example: Example, folder: Path | None, tally: Tally) -> Row:
-        """The row of an example that is held out: what it is found by."""
         tally.extra[HELD_OUT] += 1
         hashed = PictureHash()
         if self.plan.spec.pictures != "ignored":

@@ -266,6 +266,10 @@ class FilterSpec(FrozenModel):
             )
         return self
 
+    @property
+    def picture_rules(self) -> list[PictureRule]:
+        return [rule for rule in self.keep_region.rules if isinstance(rule, PictureRule)]
+
     def decisive(self) -> dict[str, Any]:
         """What decides the result, as JSON values: all but how many answers are asked for at once."""
         written = self.model_dump(mode="json")

@@ -52,7 +52,7 @@ class Augmenter:
     cache: AnswerCache
 
     @classmethod
-    def of(cls, spec: TranslationSpec, base: Path, cache: Path) -> Augmenter:
+    def of(cls, spec: TranslationSpec, base: Path) -> Augmenter:
         translator: Seq2SeqTranslator | EndpointTranslator
         if isinstance(spec.translator, Seq2Seq):
             languages = [spec.source, *spec.targets]
@@ -60,7 +60,7 @@ class Augmenter:
         else:
             translator = EndpointTranslator.of(spec.translator)
         identity = f"{translator.name} {digest_json(decisive(spec.translator))}"
-        return cls(spec, translator, identity, AnswerCache(cache))
+        return cls(spec, translator, identity, AnswerCache())
 
     @property
     def name(self) -> str:

@@ -46,8 +46,11 @@ def detect_family(folder: Path, variant: str | None = None) -> Family:
             f"{folder} is an adapter, not a complete model",
             "Name its base here, and this folder as the adapter (--adapter).",
         )
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    holds = ", ".join(found[:3]) + (" and others" if len(found) > 3 else "") or "no files"
     raise UnknownLayout(
-        f"{folder} holds no model of a known layout", "Name the family with --family."
+        f"{folder} holds {holds}: no model of a known layout",
+        f"A model is known by one of these files beside its weights: {', '.join(sorted(model_configuration()))}.",
     )
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from ggez_hub.errors import GgezError
+from ggez_hub.families.stored_rows import Runs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +25,17 @@ class UnknownLayout(GgezError):
 
 
 class NotOneToOne(GgezError):
-    """The weight of a module is not a stored tensor of its own: nothing stored can take its Delta."""
+    """The weight of a module is not a stored tensor of its own.
+
+    `rows` are the rows of stored tensors that it is made of, where it is made of complete rows: only
+    then something stored can take its Delta.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", rows: Mapping[str, Runs] | None = None
+    ) -> None:
+        super().__init__(message, hint)
+        self.rows: Mapping[str, Runs] = rows or {}
 
 
 class TiedWeight(GgezError):

@@ -2,9 +2,10 @@
 
 Checkpoints keep the names of the transformers version (or of the research code) that wrote them;
 `from_pretrained` renames and reshapes while it loads. PEFT writes adapters under the names in
-memory. The way back is not a table: the model is built on the meta device from config.json, every
+memory. The way back: the model is built on the meta device from config.json, every
 stored name is sent through transformers' own conversion, and the result is inverted. Where that
-is not one tensor to one, a module is refused by name.
+is not one tensor to one, a module is refused by name. What this gives for layouts that are common is
+known ahead (plain_names), so that nothing of transformers is imported for them.
 
 Source: transformers.core_model_loading.convert_and_load_state_dict_in_model (5.23), whose order
 of renamings and whose fallback are followed here.
@@ -12,13 +13,17 @@ of renamings and whose fallback are followed here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.families.family import KeyMap, NotOneToOne, TiedWeight
+from ggez_hub.families.plain_names import plain_names
+from ggez_hub.families.stored_rows import Conversion, Runs
 from ggez_hub.families.transformers_folder import CONFIG, Checkpoint, read_checkpoint
 
 # Classes for a config that names none: the head that most checkpoints of the type have.
@@ -30,34 +35,54 @@ WITH_CONV1D = frozenset({"transformers"})
 def transformers_key_map(folder: Path, names: Collection[str]) -> KeyMap:
     """The key map of a transformers folder whose tensors are `names`.
 
-    Raises MissingExtra, or GgezError if transformers knows no such model. The map itself
-    raises NotOneToOne or TiedWeight for a module whose weight is not a stored tensor of its own.
+    Raises MissingExtra, or GgezError if transformers knows no such model: at the latest when a module
+    is looked up. The map itself raises NotOneToOne or TiedWeight for a module whose weight is not a stored tensor of its own.
     """
     require("merge", "transformers")
     checkpoint = read_checkpoint(folder)
     checkpoint.require_plain()
-    return _StoredNames(meta_model(checkpoint), names).tensor
+    plain = plain_names(checkpoint, names)
+    by_model = cache(lambda: StoredNames(meta_model(checkpoint), names))
+    if not plain.tensors:
+        return by_model().tensor
+
+    def tensor(module: str) -> str | None:
+        found = plain.tensor(module)
+        return by_model().tensor(module) if found is None else found
+
+    return tensor
 
 
-class _StoredNames:
+def have_outputs_first(folder: Path, names: Collection[str], tensors: Iterable[str]) -> bool:
+    """Whether these of a folder's tensors are known to be (out, in), without building the model."""
+    return plain_names(read_checkpoint(folder), names).hold(tensors)
+
+
+class StoredNames:
     """Which stored tensor is loaded into which parameter of a model."""
 
     def __init__(self, model: Any, names: Collection[str]) -> None:
         from transformers.core_model_loading import dot_natural_key
 
-        self.names = names
+        self.names, self.model = names, model
         self.parameters = set(model.state_dict())
         self.tied = _tied(model)
         # Parameter -> stored tensor, where the tensor is loaded as it is.
         self.stored: dict[str, str] = {}
-        # Parameter -> why no stored tensor is its value.
+        # Parameter -> why no stored tensor is its value, and what is converted into it.
         self.changed: dict[str, str] = {}
+        self.converted: dict[str, str] = {}
+        self.sources: dict[str, list[tuple[str, Converted]]] = {}
         rename = _renaming(model)
         # The loader's order: some renamings depend on names that came before.
         for name in sorted(names, key=dot_natural_key):
-            for parameter, conversion in rename(name):
+            renamed = rename(name)
+            if (conversion := renamed[0][1]) is not None:
+                self.sources.setdefault(conversion.renamed, []).append((name, conversion))
+            for parameter, conversion in renamed:
                 if conversion is not None:
                     self.changed[parameter] = f"transformers converts it ({conversion})"
+                    self.converted[parameter] = conversion.renamed
                 elif parameter in self.stored:
                     both = f"{self.stored[parameter]!r} and {name!r}"
                     self.changed[parameter] = f"the base has both {both} for it"
@@ -96,10 +121,18 @@ class _StoredNames:
             stored = next((self.stored[name] for name in group if name in self.stored), None)
             raise TiedWeight(module, stored, [name for name in group if name != parameter])
         if parameter in self.changed:
-            raise _no_tensor(module, self.changed[parameter])
+            raise _no_tensor(module, self.changed[parameter], self._rows(parameter))
         return self.stored.get(parameter)
 
-    def _before_conversion(self, module: str, path: str, conversion: str) -> str:
+    def _rows(self, parameter: str) -> dict[str, Runs]:
+        if not isinstance(self.names, Mapping) or parameter not in self.converted:
+            return {}
+        renamed = self.converted[parameter]
+        sources = [(name, one.pattern) for name, one in self.sources[renamed]]
+        converter = self.sources[renamed][0][1].converter
+        return Conversion(converter, renamed, sources).rows(parameter, self.model, self.names)
+
+    def _before_conversion(self, module: str, path: str, conversion: Converted) -> str:
         # The experts of a mixture are stored one by one and stacked when they are loaded. An
         # adapter of transformers 4 has a module for each, with the name of the stored tensor.
         if path in self.names:
@@ -107,14 +140,29 @@ class _StoredNames:
         raise _no_tensor(module, f"transformers converts it ({conversion})")
 
 
-def _no_tensor(module: str, reason: str) -> NotOneToOne:
+def _no_tensor(module: str, reason: str, rows: Mapping[str, Runs] | None = None) -> NotOneToOne:
     return NotOneToOne(
         f"module {module!r} has no tensor of its own in the base: {reason}",
         "Use the adapter with PEFT on the loaded model.",
+        rows,
     )
 
 
-def _renaming(model: Any, older: bool = False) -> Callable[[str], list[tuple[str, str | None]]]:
+@dataclass(frozen=True)
+class Converted:
+    """A stored name that a converter of transformers takes, by one of its patterns."""
+
+    converter: Any
+    renamed: str
+    pattern: str
+
+    def __str__(self) -> str:
+        return ", ".join(type(operation).__name__ for operation in self.converter.operations)
+
+
+def _renaming(
+    model: Any, older: bool = False
+) -> Callable[[str], list[tuple[str, Converted | None]]]:
     """From a stored name to the parameters that it is loaded into, each with what converts it.
 
     A name that is renamed only gives one parameter and None. Names whose meaning depends on
@@ -137,14 +185,14 @@ def _renaming(model: Any, older: bool = False) -> Callable[[str], list[tuple[str
     by_pattern = {pattern: c for c in converters for pattern in c.source_patterns}
     state, prefix = model.state_dict(), model.base_model_prefix
 
-    def rename(name: str) -> list[tuple[str, str | None]]:
+    def rename(name: str) -> list[tuple[str, Converted | None]]:
         renamed, pattern = rename_source_key(name, renamings, converters, prefix, state)
         if renamed not in state and name in state:
             renamed, pattern = rename_source_key(name, [], [], prefix, state)
         if pattern is None:
             return [(renamed, None)]
         converter = by_pattern[pattern]
-        conversion = ", ".join(type(operation).__name__ for operation in converter.operations)
+        conversion = Converted(converter, renamed, pattern)
         first = converter.target_patterns[0]
         return [(renamed.replace(first, t), conversion) for t in converter.target_patterns]
 

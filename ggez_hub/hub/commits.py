@@ -47,13 +47,25 @@ def require_token(hub: Hub) -> None:
         )
 
 
-def ensure_repo(hub: Hub, repo: str, *, private: bool, repo_type: str = "model") -> None:
-    """Make a repository unless it is there; the visibility of one that is there stays."""
+def ensure_repo(
+    hub: Hub,
+    repo: str,
+    *,
+    private: bool,
+    repo_type: str = "model",
+    space_sdk: str | None = None,
+) -> None:
+    """Make a repository unless it is there; the visibility of one that is there stays.
+
+    A Space needs the name of its `space_sdk`.
+    """
     if hub.exists(repo, repo_type):
         # A token for a single repository may not ask to make it.
         return
     with_retries(
-        lambda: hub.api.create_repo(repo, private=private, repo_type=repo_type, exist_ok=True)
+        lambda: hub.api.create_repo(
+            repo, private=private, repo_type=repo_type, space_sdk=space_sdk, exist_ok=True
+        )
     )
 
 

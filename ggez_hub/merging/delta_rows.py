@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from copy import copy
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -79,11 +80,11 @@ class Product:
     """scale * left @ right, with the same bits on every processor.
 
     Products of 32-bit or shorter numbers are exact in float64, so that a fused multiply-add changes
-    nothing, and the order of the sum is all that is left. MKL's kernels add up in the order of the
-    rank for 12 rows at a time, and for 60, up to rank 128 and where the columns fill its registers:
-    measured with MKL 2024.2 under every MKL_CBWR (those for AVX2 have another order for 20 rows, or
-    for 72). Hence rows are taken by 60 and by 12, longer sums are cut, and what is missing is filled up
-    with zeros.
+    nothing, and the order of the sum is all that is left: that of the rank, longer sums in parts.
+    MKL's kernels have it for 12 rows at a time, and for 60, up to rank 128 and where the columns fill
+    its registers: measured with MKL 2024.2 under every MKL_CBWR (those for AVX2 have another order for
+    20 rows, or for 72). Hence rows are taken by 60 and by 12, and what is missing is filled up with
+    zeros. Nothing rests on that: a kernel whose order is another one is not used.
     """
 
     LONGEST_SUM = 128
@@ -131,12 +132,40 @@ class Product:
             rows = left[first:last]
             if missing:
                 rows = torch.nn.functional.pad(rows, (0, 0, 0, missing))
-            if number:
-                product.add_(rows @ right)
+            part = torch.empty_like(product) if number else product
+            if adds_in_order(*rows.shape, shape[1], torch.get_num_threads()):
+                torch.mm(rows, right, out=part)
             else:
-                torch.mm(rows, right, out=product)
+                add_in_order(rows, right, part)
+            if number:
+                product.add_(part)
         if product is not out:
             out.copy_(product[: last - first, : self._columns])
+
+
+def add_in_order(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
+    """left @ right, added up in the order of the rank: some times as long as a good kernel."""
+    out.zero_()
+    for k in range(len(right)):
+        out.addcmul_(left[:, k : k + 1], right[k])
+
+
+@cache
+def adds_in_order(rows: int, rank: int, columns: int, _threads: int) -> bool:
+    """Whether torch's kernel for matrices of these sizes adds up in the order of the rank."""
+    import torch
+
+    generator = torch.Generator().manual_seed(rank)
+    left, right = (
+        torch.randn(shape, generator=generator).double()
+        for shape in ((rows, rank), (rank, columns))
+    )
+    # Both ends, where a kernel fills its registers up, and what lies between.
+    some = torch.cat([torch.randint(columns, (64,), generator=generator), torch.arange(64)])
+    some = torch.cat([some, -1 - torch.arange(64)]).remainder(columns)
+    expected = left.new_empty(rows, len(some))
+    add_in_order(left, right[:, some], expected)
+    return torch.equal((left @ right)[:, some], expected)
 
 
 class Cored:

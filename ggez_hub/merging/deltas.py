@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ggez_hub.contained_files import require_contained_files
 from ggez_hub.digests import sha256_file
@@ -53,14 +53,12 @@ class WeightIndex(Mapping[str, TensorInfo]):
                 if name in self.file_of:
                     raise WrongBase(f"{folder}: tensor {name!r} stands in two weight files")
                 self.file_of[name] = path
-        self._open: dict[str, Any] = {}
 
     def only(self, names: Collection[str]) -> WeightIndex:
         """The same files, of which only those that hold one of `names`, as if they held no other."""
         part = copy(self)
         part.file_of = {name: path for name, path in self.file_of.items() if name in names}
         part.files = {path: self.files[path] for path in {*part.file_of.values()}}
-        part._open = {}
         return part
 
     @property
@@ -85,13 +83,9 @@ class WeightIndex(Mapping[str, TensorInfo]):
 
     def read(self, name: str) -> torch.Tensor:
         """A tensor as it is stored; raises KeyError."""
-        from safetensors import safe_open
+        from ggez_hub.merging.stored_tensors import map_tensor
 
-        path = self.file_of[name]
-        if path not in self._open:
-            self._open[path] = safe_open(self.folder / path, framework="pt")
-        tensor: torch.Tensor = self._open[path].get_tensor(stored_name(name))
-        return tensor
+        return map_tensor(self.files[self.file_of[name]], stored_name(name))
 
 
 class Delta(ABC):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,15 @@ def execute(
     ahead = ReadAhead(base, names)
     with Workers(max(info.nbytes for info in base.values())) as workers:
         writer = MirrorWriter(base, out, wrote, workers.slots.give_back)
+        deltas = DeltasAhead(base, adapters, workers)
 
         def merge(name: str) -> None:
             ahead.past(name)
-            stored = base.read(name)
-            changing = [weighted for weighted in adapters if name in weighted.betas]
-            if changing:
-                stored = _merged(name, stored, changing, chosen, registered, workers)
-            writer.save_tensor(name, stored)
+            if changing := deltas.take(name):
+                merged = _merged(name, base.read(name), changing, chosen, registered, workers)
+                writer.save_tensor(name, merged)
+            else:
+                writer.copy_tensor(name)
 
         try:
             for part in _parts(names):
@@ -105,33 +107,34 @@ class MergeTensor(Task[None]):
 def _merged(
     name: str,
     stored: torch.Tensor,
-    changing: Sequence[Weighted],
+    changing: Sequence[tuple[Weighted, RowDelta]],
     chosen: Method,
     method: MergeMethod,
     workers: Workers,
 ) -> torch.Tensor:
     """`stored`, the base's tensor of this name, merged with the adapters that change it."""
     deltas = [
-        StreamedDelta.of(_sparse(weighted, name, stored, chosen, workers), stored.shape, workers)
-        for weighted in changing
+        StreamedDelta.of(
+            _sparse(weighted.number, rows, name, stored, chosen, workers), stored.shape, workers
+        )
+        for weighted, rows in changing
     ]
-    betas = [weighted.betas[name] for weighted in changing]
+    betas = [weighted.betas[name] for weighted, _ in changing]
     group = TensorGroup.from_tensors([stored, *deltas], base_index=0, name=name)
     (merged,) = method((group,), parameters={"beta": betas})
     return merged
 
 
 def _sparse(
-    weighted: Weighted, name: str, stored: torch.Tensor, chosen: Method, workers: Workers
+    number: int, rows: RowDelta, name: str, stored: torch.Tensor, chosen: Method, workers: Workers
 ) -> RowDelta:
     """Delta of the tensor, of which the method may keep a share of the elements alone."""
-    rows = weighted.delta.by_rows(name)
     if chosen.density == 1:
         return rows
     if chosen.seed is None:
         return trim(rows, stored.shape, chosen.share, workers)
     columns = matrix_shape(stored.shape)[1]
-    return Dropped(rows, columns, chosen.share, chosen.seed, weighted.number, name)
+    return Dropped(rows, columns, chosen.share, chosen.seed, number, name)
 
 
 def registered_method(name: str) -> str:
@@ -150,10 +153,40 @@ def _parts(names: list[str]) -> list[list[str]]:
     return [names[start : start + PART] for start in range(0, len(names), PART)]
 
 
+# What is prepared for the tensors that come next is at most so many bytes of them.
+AHEAD = 1 << 27
+
+
+class DeltasAhead:
+    """The Deltas of each tensor that changes; those of the next are opened while one is merged."""
+
+    def __init__(self, base: WeightIndex, adapters: Sequence[Weighted], workers: Workers) -> None:
+        self._base, self._adapters, self._workers = base, adapters, workers
+        self._coming = iter([n for n in base if any(n in weighted.betas for weighted in adapters)])
+        self._next = next(self._coming, None)
+        self._opened: Future[list[tuple[Weighted, RowDelta]]] | None = None
+
+    def take(self, name: str) -> list[tuple[Weighted, RowDelta]]:
+        """Those of the tensor that is merged now; raises what opening them raises.
+
+        Tensors come in the order of the base.
+        """
+        if name != self._next:
+            return []
+        taken = self._open(name) if self._opened is None else self._opened.result()
+        following = self._next = next(self._coming, None)
+        self._opened = None
+        # Some Deltas are in memory in full.
+        if following is not None and self._base[following].nbytes <= AHEAD:
+            self._opened = self._workers.submit(lambda: self._open(following))
+        return taken
+
+    def _open(self, name: str) -> list[tuple[Weighted, RowDelta]]:
+        return [(w, w.delta.by_rows(name)) for w in self._adapters if name in w.betas]
+
+
 class ReadAhead:
     """Asks the system for the tensors that are read next, while those before are merged."""
-
-    BYTES = 1 << 27
 
     def __init__(self, base: WeightIndex, order: Iterable[str]) -> None:
         self._base = base
@@ -167,7 +200,7 @@ class ReadAhead:
         if not hasattr(os, "posix_fadvise"):
             return
         self._bytes -= self._asked.pop(name, 0)
-        while self._bytes < self.BYTES and (following := next(self._coming, None)) is not None:
+        while self._bytes < AHEAD and (following := next(self._coming, None)) is not None:
             info, path = self._base[following], self._base.file_of[following]
             start = self._base.files[path].data_start + info.start
             os.posix_fadvise(self._files[path], start, info.nbytes, os.POSIX_FADV_WILLNEED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -26,20 +26,20 @@ class Scratch(threading.local):
     """Memory of one thread that serves block after block."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, torch.dtype], torch.Tensor] = {}
+        self._held: dict[str, torch.Tensor] = {}
         # Every call of torch passes the interpreter's lock around: even views are kept.
         self._views: dict[tuple[str, torch.dtype, tuple[int, int]], torch.Tensor] = {}
 
     def take(self, use: str, dtype: torch.dtype, shape: tuple[int, int]) -> torch.Tensor:
-        """A contiguous matrix with any content, the same memory at each call for `use`."""
+        """A contiguous matrix with any content, in the same memory at each call for `use`."""
         view = self._views.get((use, dtype, shape))
         if view is None:
-            size = shape[0] * shape[1]
-            held = self._held.get((use, dtype))
-            if held is None or held.numel() < size:
-                self._views = {key: v for key, v in self._views.items() if key[:2] != (use, dtype)}
-                held = self._held[use, dtype] = torch.empty(size, dtype=dtype)
-            view = self._views[use, dtype, shape] = held[:size].view(shape)
+            nbytes = shape[0] * shape[1] * dtype.itemsize
+            held = self._held.get(use)
+            if held is None or len(held) < nbytes:
+                self._views = {key: v for key, v in self._views.items() if key[0] != use}
+                held = self._held[use] = torch.empty(nbytes, dtype=torch.uint8)
+            view = self._views[use, dtype, shape] = held[:nbytes].view(dtype).view(shape)
         return view
 
 
@@ -98,6 +98,10 @@ class Workers:
         """What `function` makes of every value, in their order."""
         return self._pool.map(function, values)
 
+    def submit(self, function: Callable[[], R]) -> Future[R]:
+        """Call `function` on one of the threads, before what is asked for later."""
+        return self._pool.submit(function)
+
     def each(self, function: Callable[[int], None], numbers: range) -> None:
         """Call `function` with every number, in any order; raises what it raises."""
         # next() of a range's iterator is atomic: the threads take what comes.
@@ -136,23 +140,23 @@ def merge_blocks(
     )
     out = result.view(matrix_shape(base.shape))
     cut = list(blocks(base.shape))
-    # The smallest and the largest number of each block: NaN if any is.
-    extremes: list[torch.Tensor] = []
+    sums: list[torch.Tensor] = []
 
     def block(number: int) -> None:
         start, stop = cut[number]
-        wide = merged(start, stop)
-        out[start:stop].copy_(wide)
-        extremes.extend(torch.aminmax(wide))
+        part = out[start:stop].copy_(merged(start, stop))
+        sums.append(part.sum())
 
     if workers is None:
         for number in range(len(cut)):
             block(number)
     else:
         workers.each(block, range(len(cut)))
-    # As stored: rounding may overflow, and it keeps the order, so that of the extremes is enough.
-    stored = torch.stack(extremes).to(base.dtype).to(torch.float64)
-    return result, bool(torch.isfinite(stored).all())
+    # The sum of finite numbers may itself be too large: they are looked at one by one then.
+    finite = torch.isfinite(torch.stack(sums)).all() or all(
+        torch.isfinite(torch.stack(torch.aminmax(out[start:stop]))).all() for start, stop in cut
+    )
+    return result, bool(finite)
 
 
 def interpolate_rows(
@@ -168,25 +172,30 @@ def interpolate_rows(
     Multiplication and addition are separate on purpose: a fused multiply-add exists on some
     processors only and would change the bytes.
     """
-    wide_dtype = torch.float32 if base.element_size() <= 2 else torch.float64
+    wide = torch.float32 if base.element_size() <= 2 else torch.float64
     memory = workers.scratch if workers else Scratch()
     stored = base.reshape(matrix_shape(base.shape))
     weighted = [_weighted(delta, beta) for delta, beta in zip(deltas, betas, strict=True)]
 
     def merged(start: int, stop: int) -> torch.Tensor:
         size = (stop - start, stored.shape[1])
-        wide = memory.take("sum", wide_dtype, size)
+        total = memory.take("sum", wide, size)
         delta = memory.take("delta", torch.float64, size)
-        wide.copy_(stored[start:stop])
-        for source, beta in weighted:
+        if wide is torch.float64:
+            total.copy_(stored[start:stop])
+        for number, (source, beta) in enumerate(weighted):
             source.write(start, stop, delta)
             if beta != 1:
                 delta.mul_(beta)
-            if wide_dtype is torch.float64:
-                wide.add_(delta)
+            if wide is torch.float64:
+                total.add_(delta)
+            elif number:
+                total.add_(memory.take("narrow", wide, size).copy_(delta))
             else:
-                wide.add_(memory.take("narrow", wide_dtype, size).copy_(delta))
-        return wide
+                total.copy_(delta)
+                # Where the Delta was: that memory is in the cache, and not needed any more.
+                total.add_(memory.take("delta", wide, size).copy_(stored[start:stop]))
+        return total
 
     return merge_blocks(base, merged, workers)
 

@@ -11,9 +11,10 @@ from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import UsageProblem
 from ggez_hub.extras import require
 from ggez_hub.families import Family
+from ggez_hub.hardware import taken_bytes
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.betas_by_part import BetasByPart
-from ggez_hub.merging.deltas import WeightIndex, WrongBase
+from ggez_hub.merging.deltas import Delta, WeightIndex, WrongBase
 from ggez_hub.merging.methods import NAME, Method
 from ggez_hub.merging.side_files import check_space, copy_file, copy_side_files
 from ggez_hub.output_lock import lock_output
@@ -91,7 +92,7 @@ def merge_into(
     for adapter in adapters:
         require_tensors(adapter.by_tensor, index)
     deltas = [open_delta(adapter.folder, family, index) for adapter in adapters]
-    check_space(folder, index.nbytes)
+    check_space(folder, _disk_bytes(index, deltas))
     require_engine()
 
     from ggez_hub.merging.engine import Weighted, execute
@@ -114,6 +115,15 @@ def merge_into(
         part = WeightIndex(base, tuple(path for path in layout.weights if path in rewritten))
         execute(part, active, folder, method=method, wrote=wrote)
     return MergeReport(len(index), len(touched), index.nbytes)
+
+
+def _disk_bytes(index: WeightIndex, deltas: Sequence[Delta]) -> int:
+    """What the result takes: holes of the base stay holes, but for the tensors that change."""
+    held = sum(taken_bytes(file.path) for file in index.files.values())
+    if held >= index.nbytes:
+        return index.nbytes
+    touched = frozenset().union(*(delta.touched for delta in deltas))
+    return min(index.nbytes, held + sum(index[name].nbytes for name in touched))
 
 
 def tensor_names(base: Path, family: Family, variant: str | None = None) -> Collection[str]:

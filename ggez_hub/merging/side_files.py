@@ -96,14 +96,37 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
         return
     with source.open("rb") as reader, target.open("xb") as writer:
-        left = source.stat().st_size
-        while left:
-            try:
-                moved = os.copy_file_range(reader.fileno(), writer.fileno(), left)
-            except OSError:
-                # Not between these two file systems.
-                shutil.copyfileobj(reader, writer, 1 << 22)
-                return
-            if not moved:
-                raise OSError(errno.EIO, "the file became shorter while it was copied", str(source))
-            left -= moved
+        size = os.fstat(reader.fileno()).st_size
+        writer.truncate(size)
+        copy_range(reader.fileno(), writer.fileno(), 0, size)
+
+
+def copy_range(source: int, target: int, start: int, stop: int) -> None:
+    """Copy these bytes of a file to the same place of another one, where nothing is yet.
+
+    Within the system, where it can; what takes no room in the source takes none in the target.
+    `target` is long enough already. Raises OSError.
+    """
+    if os.fstat(source).st_size < stop:
+        raise OSError(errno.EIO, "the file became shorter while it was copied")
+    while start < stop:
+        try:
+            start = os.lseek(source, start, os.SEEK_DATA)
+            end = min(os.lseek(source, start, os.SEEK_HOLE), stop)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return  # Nothing but holes to the end.
+            end = stop
+        while start < end:
+            start += _copy_some(source, target, start, end - start)
+
+
+def _copy_some(source: int, target: int, start: int, count: int) -> int:
+    try:
+        moved = os.copy_file_range(source, target, count, start, start)
+    except (OSError, AttributeError):
+        # Not between these two file systems, or not in this one.
+        moved = os.pwrite(target, os.pread(source, min(count, 1 << 22), start), start)
+    if not moved:
+        raise OSError(errno.EIO, "the file became shorter while it was copied")
+    return moved

@@ -12,14 +12,9 @@ import torch
 
 from ggez_hub.errors import GgezError
 from ggez_hub.merging.deltas import WeightIndex
+from ggez_hub.merging.side_files import copy_range
+from ggez_hub.merging.stored_tensors import TORCH_DTYPE
 from ggez_hub.quantities import counted
-
-TORCH_DTYPE = {
-    "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8,
-    "F8_E5M2": torch.float8_e5m2, "F8_E4M3": torch.float8_e4m3fn,
-    "I16": torch.int16, "F16": torch.float16, "BF16": torch.bfloat16,
-    "I32": torch.int32, "F32": torch.float32, "I64": torch.int64, "F64": torch.float64,
-}  # fmt: skip
 
 
 class MirrorWriter:
@@ -49,15 +44,15 @@ class MirrorWriter:
         self._waiting: deque[tuple[Future[None], int]] = deque()
         self._writing = ThreadPoolExecutor(1, "ggez-write")
         self._files: dict[str, int] = {}
+        self._sources: dict[str, int] = {}
         self._flusher = Flusher()
         for path, file in base.files.items():
             target = out / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            with file.path.open("rb") as source:
-                header = source.read(file.data_start)
+            self._sources[path] = os.open(file.path, os.O_RDONLY)
             self._files[path] = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            _write_at(self._files[path], header, 0)
             os.truncate(self._files[path], file.nbytes)
+            copy_range(self._sources[path], self._files[path], 0, file.data_start)
 
     def save_tensor(self, name: str, tensor: torch.Tensor) -> None:
         """Write one tensor, soon; raises GgezError if it is not what the base has there.
@@ -70,14 +65,27 @@ class MirrorWriter:
                 f"{name!r} came out as {tensor.dtype} {tuple(tensor.shape)}, "
                 f"the base has {info.dtype} {info.shape}"
             )
-        self._wait(self._room - info.nbytes)
-        self._missing.discard(name)
-        write = self._writing.submit(self._write, name, tensor.contiguous())
-        self._waiting.append((write, info.nbytes))
+        contiguous = tensor.contiguous()
+        self._soon(name, lambda path, start: self._write(path, start, contiguous))
 
-    def _write(self, name: str, tensor: torch.Tensor) -> None:
-        path = self._base.file_of[name]
+    def copy_tensor(self, name: str) -> None:
+        """Copy one tensor of the base, soon; raises OSError as `save_tensor`."""
+        nbytes = self._base[name].nbytes
+        self._soon(name, lambda path, start: self._copy(path, start, nbytes))
+
+    def _soon(self, name: str, write: Callable[[str, int], None]) -> None:
+        """Call `write` with the tensor's file and place when those before are written."""
+        nbytes, path = self._base[name].nbytes, self._base.file_of[name]
+        self._wait(self._room - nbytes)
+        self._missing.discard(name)
         start = self._base.files[path].data_start + self._base[name].start
+        self._waiting.append((self._writing.submit(write, path, start), nbytes))
+
+    def _copy(self, path: str, start: int, nbytes: int) -> None:
+        copy_range(self._sources[path], self._files[path], start, start + nbytes)
+        self._flusher.written(self._files[path], nbytes)
+
+    def _write(self, path: str, start: int, tensor: torch.Tensor) -> None:
         # As bytes: numpy, which the buffer protocol goes through, has no bfloat16.
         data = tensor.reshape(-1).view(torch.uint8).numpy().data
         try:
@@ -108,8 +116,9 @@ class MirrorWriter:
         """Close the files; the merge is over, complete or not."""
         self._writing.shutdown(cancel_futures=True)
         self._flusher.close()
-        while self._files:
-            os.close(self._files.popitem()[1])
+        for files in (self._files, self._sources):
+            while files:
+                os.close(files.popitem()[1])
 
 
 class Flusher:

@@ -31,10 +31,12 @@ class Population:
 class Supplement:
     """The supplemental data, by lower-case ISO 3166-1 alpha-2 code or three-digit M49 code.
 
-    `contained` has the countries of each M49 group, at any depth; `populations` is in persons.
+    `contained` has the countries of each M49 group, at any depth; `populations` is in persons;
+    `numeric` are ISO 3166-1's three digits.
     """
 
     alpha3: Mapping[str, str]
+    numeric: Mapping[str, str]
     contained: Mapping[str, tuple[str, ...]]
     populations: Mapping[str, int]
     languages: Mapping[str, tuple[Population, ...]]
@@ -79,6 +81,7 @@ def supplement() -> Supplement:
     }
     return Supplement(
         alpha3,
+        {code: codes[code.upper()]["numeric"] for code in alpha3},
         contained,
         {code: int(found.attrib["population"]) for code, found in territories.items()},
         {

@@ -55,7 +55,8 @@ def write_finetune(
     Everything else is the base's: names, shards, what was not trained, and side files. Raises
     GgezError.
     """
-    from ggez_hub.merging.writer import TORCH_DTYPE, MirrorWriter
+    from ggez_hub.merging.stored_tensors import TORCH_DTYPE
+    from ggez_hub.merging.writer import MirrorWriter
 
     value = {
         stored: trained[name] for name, stored in stored_names([*trained], base, family).items()
@@ -64,11 +65,10 @@ def write_finetune(
     writer = MirrorWriter(base, folder)
     try:
         for name, info in base.items():
-            own = value.get(name)
-            writer.save_tensor(
-                name,
-                base.read(name) if own is None else own.detach().to("cpu", TORCH_DTYPE[info.dtype]),
-            )
+            if (own := value.get(name)) is None:
+                writer.copy_tensor(name)
+            else:
+                writer.save_tensor(name, own.detach().to("cpu", TORCH_DTYPE[info.dtype]))
         writer.finalize()
     finally:
         writer.close()

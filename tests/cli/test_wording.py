@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 from click.testing import CliRunner
 
@@ -253,8 +256,12 @@ def test_memory_that_is_not_there_is_said():
         torch.empty(1 << 60, dtype=torch.uint8)
     with pytest.raises(MemoryError) as of_python:
         bytearray(1 << 60)
-    for error in (of_torch, of_python):
-        assert explain(error.value).message == "there is not enough memory for this"
+    of_a_mapped_file = RuntimeError(
+        "unable to mmap 8 bytes from file </a>: Cannot allocate memory (12)"
+    )
+    of_the_system = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    for error in (of_torch.value, of_python.value, of_a_mapped_file, of_the_system):
+        assert explain(error).message == "there is not enough memory for this"
     assert explain(RuntimeError("something else")).message == "RuntimeError: something else"
 
 

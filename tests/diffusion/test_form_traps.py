@@ -166,7 +166,10 @@ FAMILY_CLASS = {
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_the_table_of_loaders_is_diffusers_own(name):
-    assert tuple(getattr(diffusers, name)._lora_loadable_modules) == LOADERS[name].components
+    own = tuple(getattr(diffusers, name)._lora_loadable_modules)
+    # A second denoiser, as Wan's, has a file of its own.
+    assert own[: len(LOADERS[name].components)] == LOADERS[name].components
+    assert not any(part.startswith("text_encoder") for part in own[len(LOADERS[name].components) :])
 
 
 @pytest.mark.parametrize("form", ["peft", "diffusers", "kohya"])

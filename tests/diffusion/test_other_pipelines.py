@@ -113,15 +113,6 @@ def test_lora_files(style, others, tmp_path):
     assert changed == {f"{target}.weight" for target in names.values()}
 
 
-def test_names_that_diffusers_reads_in_whole_blocks_only(others, tmp_path):
-    state = lora(others["WanPipeline"], WAN, "lora_unet_{}", True)
-    save_file(state, tmp_path / "a.safetensors")
-    adapter = Adapter(tmp_path / "a.safetensors", 0.5)
-    with pytest.raises(BadAdapter, match="diffusers cannot say"):
-        merge(others["WanPipeline"], [adapter], tmp_path / "out", FAMILY)
-    assert not list(tmp_path.glob("*out*"))
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -142,19 +133,6 @@ def test_peft_folders(options, others, tmp_path):
             loaded(base, "WanPipeline").double(), adapter, autocast_adapter_dtype=False
         )
     assert assert_exact(before, after, model.double().merge_and_unload().state_dict(), 0.5)
-
-
-def test_adapter_forms(others, tmp_path):
-    """PEFT folders have one for every model, LoRA files for pipelines that are known."""
-    base = others["QwenImagePipeline"]
-    config = peft.LoraConfig(r=4, target_modules=["to_q"])
-    adapter = write_peft(tmp_path / "peft", config, model=loaded(base, "QwenImagePipeline"))
-    facts = write_adapter(base, [Adapter(adapter, 0.5)], tmp_path / "out", FAMILY, "peft")
-    assert {fact.scale for fact in facts.loras} == {1.0}
-    for form in ("diffusers", "kohya"):
-        with pytest.raises(BadAdapter, match="QwenImagePipeline") as problem:
-            write_adapter(base, [Adapter(adapter, 0.5)], tmp_path / form, FAMILY, form)
-        assert "merged form" in problem.value.hint
 
 
 def test_paths_of_another_repository_are_not_taken_for_diffusers_own(bases, tmp_path):

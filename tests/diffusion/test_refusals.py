@@ -55,8 +55,8 @@ def pair(name, a=".lora_down.weight", b=".lora_up.weight", shape=(32, 32)):
         (f"{KOHYA}.diff", "LoRA and difference at once"),
         ("lora_unet_conv_in.dora_scale", "has only"),
         (f"{KOHYA}.oft_blocks", "OFT"),
-        (f"{KOHYA}.on_input", "IA3"),
-        (f"{KOHYA}.a1.weight", "GLoRA"),
+        (f"{KOHYA}.on_input", "LoRA and IA3 at once"),
+        (f"{KOHYA}.a1.weight", "LoRA and GLoRA at once"),
         (f"{PEFT}.lora_B.bias", "mixes the styles"),
         ("text_encoder.embeddings.token_embedding.lora_embedding_A", "mixes the styles"),
         ("bundle_emb.thai.string_to_param.*", "textual inversion"),
@@ -108,7 +108,7 @@ def test_mixed_styles(bases, adapter, tmp_path, others):
         ("lora_unet_mid_block_attentions_7_proj_in", WrongBase),
         ("lora_te2_text_model_encoder_layers_0_mlp_fc1", WrongBase),
         ("lora_te3_encoder_block_0_layer_0_SelfAttention_q", BadAdapter),
-        ("diffusion_model.input_blocks.1.1.proj_in", BadAdapter),
+        ("diffusion_model.input_blocks.77.1.proj_in", WrongBase),
     ],
 )
 def test_modules_that_no_one_knows(bases, adapter, tmp_path, name, kind):
@@ -247,19 +247,23 @@ def test_command_line_takes_a_file(bases, adapter, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fitting", "said"),
+    ("found", "shape", "said"),
     [
-        (True, "The base has 1 of the 2 modules of this file: it is of another version"),
-        (False, "The base has no module of this file: the LoRA was trained on another model."),
+        (1, (32, 32), "By their names the base has 1 of the 2 modules of this file, and it has matrices"),
+        (1, (48, 40), "The base has 1 of the 2 modules of this file, and not the others: it is of another"),
+        (0, (48, 40), "The base has no module of this file: the LoRA was trained on another model."),
+        (0, (96, 32), "By their names the base has 0 of the 1 module of this file, and it has matrices"),
     ],
-)
-def test_a_file_of_another_model_is_told_from_one_that_fits_in_part(bases, tmp_path, fitting, said):
-    names = [PEFT] if fitting else []
-    state = {}
-    for name in [*names, "unet.mid_block.attentions.7.transformer_blocks.0.attn1.to_q"]:
-        state |= pair(name, ".lora_A.weight", ".lora_B.weight")
-    path = tmp_path / "a.safetensors"
-    save_file(state, path)
+)  # fmt: skip
+def test_a_file_of_another_model_is_told_from_names_that_diffusers_does_not_read(
+    bases, tmp_path, found, shape, said
+):
+    state = pair(PEFT, ".lora_A.weight", ".lora_B.weight") if found else {}
+    unknown = "unet.mid_block.attentions.7.transformer_blocks.0.attn1.qkv"
+    save_file(
+        state | pair(unknown, ".lora_A.weight", ".lora_B.weight", shape),
+        path := tmp_path / "a.safetensors",
+    )
     with pytest.raises(WrongBase) as caught:
         merge(bases["sd15"], [Adapter(path, 0.5)], tmp_path / "out", FAMILY)
     assert "attentions.7" in caught.value.message

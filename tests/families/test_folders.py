@@ -288,3 +288,15 @@ def test_layouts_are_read_without_torch_and_transformers(llama):
     command = [sys.executable, "-c", code, str(llama)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout == "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+
+
+def test_a_folder_that_holds_no_model_is_told_what_a_model_is_known_by(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(
+        UnknownLayout, match=r"holds model\.safetensors: no model of a known layout"
+    ) as caught:
+        detect_family(tmp_path)
+    assert "config.json, model_index.json, open_clip_config.json" in caught.value.hint
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnknownLayout, match="holds no files"):
+        detect_family(tmp_path / "empty")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ggez_hub.data.pipeline import run_filter
+from ggez_hub.execution import Engine
 
 from .corpora import rows_of, spec
 
@@ -17,7 +18,9 @@ def filtered(tmp_path):
     def run(sources, *, workers=1, strict=False, **keys):
         out = tmp_path / f"out-{len(runs)}"
         runs.append(out)
-        report = run_filter(spec(sources, **keys), tmp_path, out, workers=workers, strict=strict)
+        report = run_filter(
+            spec(sources, **keys), tmp_path, out, engine=Engine("local", workers), strict=strict
+        )
         return report, rows_of(out)
 
     return run

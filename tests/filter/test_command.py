@@ -51,6 +51,20 @@ def test_one_json_document(asked, tmp_path):
     assert document["by"]["country"]["vn"] == {"seen": 1, "kept": 1, "translated": 0}
 
 
+def test_it_runs_in_processes_and_in_fewer_tasks(asked, tmp_path):
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    assert invoke(asked, "-o", alone).exit_code == 0
+    done = invoke(asked, "-o", together, "--on", "local:2", "--shards", "1")
+    assert done.exit_code == 0, done.stderr
+    assert (alone / "report.json").read_bytes() == (together / "report.json").read_bytes()
+
+
+def test_an_engine_that_is_not_known_is_refused(asked, tmp_path):
+    done = invoke(asked, "-o", tmp_path / "out", "--on", "slurm:gpu")
+    assert done.exit_code == 2
+    assert "'slurm:gpu' is not an engine: local:N, ray or ray://HOST:PORT" in done.stderr
+
+
 def test_the_folder_that_is_written(asked, tmp_path):
     out = tmp_path / "out"
     digest = json.loads(invoke(asked, "-o", out, "--json").stdout)["report_digest"]

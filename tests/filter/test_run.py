@@ -21,6 +21,7 @@ from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.rows import Row
 from ggez_hub.data.work_folder import container
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.execution import Engine
 
 from .corpora import BY_COUNTRY, captions, encoded, jsonl, picture, rows_of, spec, table
 
@@ -425,12 +426,15 @@ def contents(out):
     }
 
 
-def test_the_output_does_not_depend_on_the_workers(tmp_path):
+def test_the_output_does_not_depend_on_the_tasks(tmp_path):
     asked = spec([many(tmp_path)], rows_per_shard=900, **TEXT)
-    reports = [run_filter(asked, tmp_path, tmp_path / f"out-{n}", workers=n) for n in (1, 3)]
-    assert reports[0].digest == reports[1].digest
+    reports = [
+        run_filter(asked, tmp_path, tmp_path / f"out-{shards}", shards=shards)
+        for shards in (1, 2, 16)
+    ]
+    assert len({report.digest for report in reports}) == 1
     first = contents(tmp_path / "out-1")
-    assert first == contents(tmp_path / "out-3")
+    assert first == contents(tmp_path / "out-2") == contents(tmp_path / "out-16")
     assert len([name for name in first if name.endswith(".parquet")]) == 3
     assert not container(tmp_path / "out-1").exists()
 
@@ -445,7 +449,7 @@ def test_pictures_do_not_depend_on_the_workers_either(tmp_path):
     source = captions(tmp_path, rows)
     asked = spec([source], duplicates={"by": "picture"}, held_out={"sources": [held]})
     for workers in (1, 2):
-        run_filter(asked, tmp_path, tmp_path / f"out-{workers}", workers=workers)
+        run_filter(asked, tmp_path, tmp_path / f"out-{workers}", engine=Engine("local", workers))
     first = contents(tmp_path / "out-1")
     assert first == contents(tmp_path / "out-2")
     assert ids(rows_of(tmp_path / "out-1")) == [
@@ -453,22 +457,24 @@ def test_pictures_do_not_depend_on_the_workers_either(tmp_path):
     ]
 
 
-WHOLE = """
-import json, sys
+# Each task that is done is a line.
+KILLED = """
+import sys, time
 from pathlib import Path
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import FilterSpec
-from ggez_hub.data import stages
-import time
+from ggez_hub.execution import Engine, tasks
 folder, workers = Path(sys.argv[1]), int(sys.argv[2])
-run = stages.FilterStages.run
-def slow(self, part):
+run = tasks.Marked.__call__
+def noted(self, number):
+    run(self, number)
+    with (folder / "log").open("a") as log:
+        log.write(f"{self.markers.name} {number}\\n")
     time.sleep(0.1)
-    run(self, part)
-stages.FilterStages.run = slow
+tasks.Marked.__call__ = noted
 if __name__ == "__main__":
     spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
-    run_filter(spec, folder, folder / "killed", workers=workers)
+    run_filter(spec, folder, folder / "killed", engine=Engine("local", workers))
 """
 
 
@@ -478,25 +484,27 @@ def test_a_kill_loses_and_repeats_nothing(tmp_path, workers):
     held = captions(tmp_path, [("x", "A bowl of soup number 7 in Laos", "la", None)], "benchmark")
     asked = spec([many(tmp_path)], held_out={"sources": [held]}, **TEXT)
     (tmp_path / "spec.json").write_text(asked.model_dump_json())
-    (tmp_path / "whole.py").write_text(WHOLE)
-    kept = container(tmp_path / "killed")
-    for wanted in (2, 7, 11):
+    (tmp_path / "killed.py").write_text(KILLED)
+    log = tmp_path / "log"
+    log.touch()
+    # While it screens, writes keys, keeps, and at the end of that.
+    for wanted in (3, 15, 29, 50, 62):
         process = subprocess.Popen(
-            [sys.executable, str(tmp_path / "whole.py"), str(tmp_path), str(workers)],
+            [sys.executable, str(tmp_path / "killed.py"), str(tmp_path), str(workers)],
             cwd=Path(__file__).parents[2],
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         )
         deadline = time.monotonic() + 120
-        while len(list(kept.glob("*/kept/*.arrow"))) < wanted and time.monotonic() < deadline:
+        while len(log.read_text().splitlines()) < wanted and time.monotonic() < deadline:
             time.sleep(0.01)
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not (tmp_path / "killed").exists()
-    before = len(list(kept.glob("*/kept/*.arrow")))
-    steps = []
-    run_filter(asked, tmp_path, tmp_path / "killed", did=lambda done, _: steps.append(done))
-    assert 11 <= before < len(steps) == MANY // 200 + 1
+    # Killed between a task and its line, there is a marker and no line.
+    done = log.read_text().splitlines()
+    assert len(done) == len(set(done)) >= 62
+    run_filter(asked, tmp_path, tmp_path / "killed")
     run_filter(asked, tmp_path, tmp_path / "whole")
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     texts = {row["text"] for row in rows_of(tmp_path / "whole")}

@@ -238,4 +238,4 @@ def test_an_augmenter_needs_no_model_for_an_endpoint(tmp_path):
     spec = TranslationSpec.model_validate(
         block({"kind": "endpoint", "url": "http://127.0.0.1:9/v1", "model": "m"})
     )
-    assert Augmenter.of(spec, tmp_path, tmp_path / "c.sqlite").name == "m (endpoint)"
+    assert Augmenter.of(spec, tmp_path).name == "m (endpoint)"

@@ -18,9 +18,19 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.errors import GgezError
-from ggez_hub.merging import delta_rows, deltas, engine, kernels, writer
+from ggez_hub.hardware import taken_bytes
+from ggez_hub.merging import (
+    delta_rows,
+    deltas,
+    engine,
+    kernels,
+    side_files,
+    stored_tensors,
+    writer,
+)
 from ggez_hub.merging.kernels import interpolate_rows
 from ggez_hub.merging.mergekit_methods import StreamedDelta
+from ggez_hub.safetensors_header import BadWeights
 
 from .exactness import ulp
 
@@ -124,6 +134,23 @@ def test_a_product_adds_up_in_the_order_of_the_rank(small_blocks, shape, rank):
         total += part
     product = delta_rows.whole(delta_rows.Product(left, right, 0.3), shape)
     assert torch.equal(product, (total * 0.3).reshape(shape))
+
+
+@pytest.mark.parametrize("shape", [(130, 33), (70, 2048), (12, 8)])
+@pytest.mark.parametrize("rank", [1, 16, 130])
+def test_a_kernel_of_another_order_is_not_used(monkeypatch, shape, rank):
+    product = delta_rows.Product(numbers(shape[0], rank), numbers(rank, shape[1], seed=1), 0.7)
+    expected = delta_rows.whole(product, shape)
+    monkeypatch.setattr(delta_rows, "adds_in_order", lambda *_: False)
+    assert torch.equal(delta_rows.whole(product, shape), expected)
+
+
+def test_a_kernel_of_another_order_is_recognised(monkeypatch):
+    sizes = delta_rows.MANY, 16, 512, torch.get_num_threads()
+    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: torch.mm(a.flip(1), b.flip(0)))
+    assert not delta_rows.adds_in_order.__wrapped__(*sizes)
+    monkeypatch.undo()
+    assert delta_rows.adds_in_order.__wrapped__(*sizes) == delta_rows.adds_in_order(*sizes)
 
 
 @pytest.mark.slow
@@ -308,6 +335,60 @@ def test_a_broken_result_stops_the_merge_and_frees_everything(model, tmp_path):
     # The same process can go on.
     del values["layers.7.weight"]
     engine.execute(model, [weigh(ManyRows(model, values), 1.0)], tmp_path / "again")
+
+
+def test_holes_of_the_base_are_holes_of_the_result(tmp_path):
+    size = 1 << 24
+    tensors = {n: {"dtype": "F16", "shape": [size // 4], "data_offsets": [k * size // 2, (k + 1) * size // 2]}
+               for k, n in enumerate("ab")}  # fmt: skip
+    header = json.dumps(tensors).encode()
+    header += b" " * (-len(header) % 8)
+    path = tmp_path / "base" / "a.safetensors"
+    path.parent.mkdir()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.seek(size // 4, os.SEEK_CUR)
+        file.write(b"\1" * 100)
+        file.truncate(8 + len(header) + size)
+    base = deltas.WeightIndex(path.parent, (path.name,))
+    rows = ManyRows(base, {"a": torch.full((size // 4,), 2.0, dtype=torch.float64)})
+    (tmp_path / "out").mkdir()
+    engine.execute(base, [weigh(rows, 0.5)], tmp_path / "out")
+    out = tmp_path / "out" / path.name
+    merged = load_file(out)
+    assert torch.equal(merged["b"], load_file(path)["b"])
+    assert merged["a"].min() == 1
+    assert size // 2 <= taken_bytes(out) < size * 3 // 4
+    side_files.copy_file(path, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == path.read_bytes()
+    assert taken_bytes(tmp_path / "copy") < size // 8
+
+
+def test_a_base_that_is_cut_during_a_merge_is_an_error(model, tmp_path):
+    """Not a signal, which a mapping would end in, and not zeros."""
+    file = model.files["a.safetensors"]
+    os.truncate(file.path, file.nbytes - 1)
+    with pytest.raises(BadWeights, match="shorter"):
+        model.read(max(file.tensors, key=lambda name: file.tensors[name].end))
+    with pytest.raises(OSError, match="shorter"):
+        engine.execute(model, [], tmp_path / "out")
+
+
+@pytest.mark.parametrize("dtype", stored_tensors.TORCH_DTYPE.values())
+def test_tensors_of_any_dtype_and_place(tmp_path, dtype):
+    """The odd byte before it leaves a tensor where its numbers would not be."""
+    raw = np.random.default_rng(0).integers(0, 2, 48, dtype=np.uint8)
+    state = {"a": torch.from_numpy(raw[:1]), "b": torch.from_numpy(raw).view(dtype).reshape(2, -1)}
+    path = tmp_path / "a.safetensors"
+    save_file(state | {"none": state["b"][:0]}, path)
+    index = deltas.WeightIndex(tmp_path, (path.name,))
+    for name, expected in load_file(path).items():
+        found = index.read(name)
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        assert bytes(found.view(-1).view(torch.uint8)) == bytes(expected.view(-1).view(torch.uint8))
+    # As a file that is opened read-only may be: changes stay in memory.
+    index.read("b").zero_()
+    assert torch.equal(index.read("b").view(torch.uint8), state["b"].view(torch.uint8))
 
 
 def digest(folder):

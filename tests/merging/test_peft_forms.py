@@ -61,6 +61,7 @@ FORMS = {
     "lokr, modules_to_save": peft.LoKrConfig(
         r=2, alpha=2, target_modules=["c_fc"], modules_to_save=["ln_final"]
     ),
+    "parameters": lora(target_modules=["c_fc"], target_parameters=["attn.in_proj_weight"]),
 }
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 
+import peft
 import pytest
 import torch
 from click.testing import CliRunner
@@ -29,7 +30,8 @@ from ggez_hub.merging import (
 from ggez_hub.output_lock import lock_output
 from ggez_hub.safetensors_header import BadWeights
 
-from ..models import write_lora
+from ..models import open_clip_model, write_lora
+from .exactness import load_pair
 
 EMBEDDING = get_family("embedding")
 
@@ -234,3 +236,40 @@ def test_named_adapters_of_a_folder_are_offered(base, tmp_path):
     assert "holds 2 adapters in folders of their own: th, vn" in caught.value.message
     assert str(tmp_path / "both" / "th") in caught.value.hint
     merge(base, [Adapter(tmp_path / "both" / "vn", 0.5)], tmp_path / "out", EMBEDDING)
+
+
+def test_a_base_in_float8_is_told_from_a_quantised_one(base, adapter, tmp_path):
+    base = shutil.copytree(base, tmp_path / "float8")
+    path = base / "open_clip_model.safetensors"
+    state = load_file(path)
+    save_file({k: t.to(torch.float8_e4m3fn) for k, t in state.items()}, path)
+    assert "float8 is too coarse" in refusal(base, adapter, tmp_path / "out", WrongBase)
+    save_file({k: t.to(torch.float8_e4m3fn).to(torch.bfloat16) for k, t in state.items()}, path)
+    merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", EMBEDDING)
+
+
+def test_one_of_several_named_adapters(base, tmp_path):
+    """As PEFT saves two adapters of one model: the default one, and a folder for the other."""
+    model = peft.get_peft_model(open_clip_model(), peft.LoraConfig(target_modules=["c_fc"]))
+    model.add_adapter("th", peft.LoraConfig(target_modules=["c_proj"]))
+    for parameter in model.parameters():
+        parameter.data.add_(0.1)
+    model.save_pretrained(tmp_path / "both")
+
+    def run(name, out):
+        options = ["--beta", "0.5", "-o", str(tmp_path / out)]
+        adapter = f"{tmp_path / 'both'}:{name}"
+        return CliRunner().invoke(
+            cli, ["merge", "--base", str(base), "--adapter", adapter, *options]
+        )
+
+    for name, out, module in (("th", "one", "c_proj"), ("default", "two", "c_fc")):
+        result = run(name, out)
+        assert result.exit_code == 0, result.output
+        before, after = load_pair(base, tmp_path / out)
+        changed = {key for key in before if not torch.equal(before[key], after[key])}
+        assert changed
+        assert all(f".{module}." in key for key in changed)
+    refused = run("vn", "three")
+    assert refused.exit_code == 2
+    assert "has no adapter 'vn': it holds default, th" in refused.stderr

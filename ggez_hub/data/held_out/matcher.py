@@ -65,18 +65,19 @@ class _Item(NamedTuple):
 
 
 class HeldOutMatcher:
-    """Held-out examples in a file: written by one process, then read by any number."""
+    """Held-out examples in a file: written by one process, then read by any number of them."""
 
     def __init__(self, path: Path, similarity: float, *, read_only: bool = False) -> None:
         self._similarity = similarity
         # What was found of the last picture is kept: a picture often has several questions.
         self._last: tuple[bytes, list[tuple[Candidate, PictureFit]]] = (b"", [])
-        mode = "ro" if read_only else "rwc"
+        # A file that does not change needs no locks, which folders of other machines may lack.
+        mode = "ro&immutable=1" if read_only else "rwc"
         self._base = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
         if not read_only:
             for statement in (
-                "PRAGMA journal_mode=WAL",
-                "PRAGMA synchronous=NORMAL",
+                "PRAGMA journal_mode=OFF",
+                "PRAGMA synchronous=OFF",
                 "CREATE TABLE IF NOT EXISTS pictures (number INTEGER PRIMARY KEY,"
                 " sha256 BLOB UNIQUE, portrait BLOB)",
                 "CREATE TABLE IF NOT EXISTS items (ordinal INTEGER PRIMARY KEY, name TEXT,"
@@ -95,20 +96,16 @@ class HeldOutMatcher:
         self._base.close()
 
     def add(self, row: Row, ordinal: int) -> None:
-        """Enter a screened row; entering it again changes nothing."""
+        """Enter a screened row; a picture is entered once."""
         if row.sha256 is not None:
             self._base.execute(
                 "INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)",
                 (ordinal, row.sha256, row.portrait),
             )
         self._base.execute(
-            "INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO items VALUES (?, ?, ?, ?, ?)",
             (ordinal, row.id, row.sha256, *ExampleText.of(row.messages)),
         )
-
-    def commit(self) -> None:
-        """Make what was entered last, and readable by others."""
-        self._base.commit()
 
     def match(
         self, sha256: bytes | None, portrait: Portrait | None, question: ExampleText

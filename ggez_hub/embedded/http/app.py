@@ -92,7 +92,8 @@ HANDLERS: Final[dict[Any, Any]] = {
 
 
 class LogRequests:
-    """Middleware: an id for each request, the client's own where it sent one, a line in the log, and an answer where the hub itself failed.
+    """Middleware: an id for each request (the client's own where it sent one), a line in the log, and
+    an answer where the hub itself failed.
 
     Passed on, an exception would end the connection, and with it the next request on it.
 
@@ -184,6 +185,7 @@ def create_app(
                 Route(f"/api/{{name:hub_not_offered}}{rest}", not_offered, methods=_METHODS)
                 for rest in ("", "/{rest:hub_rest}")
             ),
+            *pages.routes,
             # After the others: a download takes any path.
             *file_routes.routes,
             Route("/api/{kind:hub_kind}/{rest:hub_rest}", not_offered_of_repo, methods=_METHODS),

@@ -154,6 +154,20 @@ class JointFineTune:
     adapter: AdapterRecord
 
 
+def work_folder(
+    models: Sequence[ModelUnderTest], tasks: Sequence[PreparedTask], region: Region, out: Path
+) -> Path:
+    """Where the answers of this very measurement are kept until it is written to `out`, or beside it."""
+    key = digest_json(
+        {
+            "models": digests(models),
+            "region": region.id,
+            "tasks": {task.id: task.record.digests for task in tasks},
+        }
+    )
+    return out / WORK / key
+
+
 def sweep(
     models: Sequence[ModelUnderTest],
     tasks: Sequence[PreparedTask],
@@ -191,16 +205,9 @@ def sweep(
         raise UsageProblem(f"the suite has no items for {region.id}", "Choose another suite.")
     check_tasks(models, tasks)
     refuse_leaks({task.id: task.record.dataset for task in tasks}, trained_on, held_out)
-    key = digest_json(
-        {
-            "models": digests(models),
-            "region": region.id,
-            "tasks": {task.id: task.record.digests for task in tasks},
-        }
-    )
     if closing and (finished := _finished(out, models, tasks, region, evaluator, closing)):
         return finished
-    work = (out if closing is None else closing.keep) / WORK / key
+    work = work_folder(models, tasks, region, out if closing is None else closing.keep)
     if out.exists() and any(out.iterdir()) and not work.is_dir():
         raise UsageProblem(
             f"{out} holds something else than this measurement",

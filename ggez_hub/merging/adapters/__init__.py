@@ -82,7 +82,7 @@ def find_form(source: Path) -> Form:
             raise BadAdapter(
                 f"{source} holds {counted(len(named), 'adapter')} in folders of their own: "
                 f"{', '.join(named)}",
-                f"Name one: {source / named[0]}",
+                f"Name one: {source / named[0]}, or --adapter {source}:{named[0]}",
             )
     for form in FORMS:
         if form.holds(source):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from ggez_hub.families import Family
 from ggez_hub.families.diffusion import MODEL_INDEX
 from ggez_hub.merging.adapters.diffusers_keys import Names, Place
 from ggez_hub.merging.adapters.dora import Dora
-from ggez_hub.merging.adapters.lora_file import PEFT, LoraModule, lora_path, read_lora
+from ggez_hub.merging.adapters.lora_file import PEFT, UNSCALED, LoraModule, lora_path, read_lora
 from ggez_hub.merging.adapters.lora_scales import Scales
 from ggez_hub.merging.adapters.lycoris import LoCon, LoHa, LoKr
+from ggez_hub.merging.adapters.lycoris_on_base import IA3, GLoRA
 from ggez_hub.merging.adapters.module_delta import (
     LowRank,
     ModuleDelta,
@@ -22,11 +24,13 @@ from ggez_hub.merging.adapters.module_delta import (
     Scaled,
     by_target,
 )
+from ggez_hub.merging.delta_rows import matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.quantities import counted
 from ggez_hub.safetensors_header import WeightFile
 
-Part: TypeAlias = LowRank | LoCon | LoHa | LoKr | Scaled
+NUMBER = re.compile(r"\d+")
+Part: TypeAlias = LowRank | LoCon | LoHa | LoKr | GLoRA | IA3 | Scaled
 
 
 def _lora(file: WeightFile, module: LoraModule) -> Part:
@@ -50,6 +54,8 @@ BUILDERS: Mapping[str, Callable[[WeightFile, LoraModule], Part]] = {
     "LoRA on an embedding": _embedding,
     "LoHa": lambda file, module: LoHa(module.name, file, _only(module, "hada_"), 1.0),
     "LoKr": lambda file, module: LoKr(module.name, file, _only(module, "lokr_"), 1.0),
+    "GLoRA": lambda file, module: GLoRA(module.name, file, _only(module, "a", "b"), 1.0),
+    "IA3": lambda file, module: IA3(module.name, file, _only(module, "ia3", "on_input"), 1.0),
     "difference": lambda file, module: Scaled(module.name, file, module.parts["diff"], 1.0),
 }
 
@@ -94,7 +100,7 @@ class _Builder:
                 assert place.target is not None  # noqa: S101 - of those that are placed
                 scale = 1.0
                 if weight is not None:
-                    if module.kind != "difference":
+                    if module.kind not in UNSCALED:
                         scale = self.scales.scale(module, place.path)
                     yield self._weight(module, place, place.target, weight, scale)
                 yield from self._bias(module, place, place.target, scale)
@@ -105,38 +111,73 @@ class _Builder:
         Raises for the first one that goes nowhere, and says how many others go somewhere.
         """
         found = []
-        problems: list[BadAdapter | WrongBase] = []
+        problems: dict[str, BadAdapter | WrongBase] = {}
+        weights = {
+            module.name: None if module.kind is None else BUILDERS[module.kind](self.file, module)
+            for module in self.lora.modules
+        }
+        shapes = {m.name: self._shape(m, weights[m.name]) for m in self.lora.modules}
+        all_places = self.names.places(shapes)
         for module in self.lora.modules:
-            weight = None if module.kind is None else BUILDERS[module.kind](self.file, module)
-            key = module.parts.get("diff_b")
-            shape = self.file.tensors[key].shape if weight is None and key else ()
-            try:
-                places = self.names.places(module.name, weight.shape if weight else shape)
-            except BadAdapter as problem:
-                problems.append(problem)
+            weight, places = weights[module.name], all_places[module.name]
+            if isinstance(places, BadAdapter):
+                problems[module.name] = places
                 continue
             lacking = next((place.path for place in places if place.target is None), None)
             if lacking is None:
                 found.append((module, weight, places))
             else:
-                problems.append(
-                    WrongBase(
-                        f"{self.file.path}: {module.name!r} changes a module {lacking!r} that "
-                        f"the base in {self.base.folder} does not have"
-                    )
+                problems[module.name] = WrongBase(
+                    f"{self.file.path}: {module.name!r} changes a module {lacking!r} that "
+                    f"the base in {self.base.folder} does not have"
                 )
         if problems:
-            first, count = problems[0], counted(len(self.lora.modules), "module")
-            if found:
-                hint = (
-                    f"The base has {len(found)} of the {count} of this file: it is of another version "
-                    "of the model, or diffusers reads its names in part. A merge takes all or none."
-                )
-            else:
-                hint = "The base has no module of this file: the LoRA was trained on another model."
-                hint = first.hint or hint
-            raise type(first)(first.message, hint)
+            first = next(iter(problems.values()))
+            lost = {name: shapes[name] for name in problems}
+            raise type(first)(first.message, self._how_much(len(found), lost, all_places))
         return found
+
+    def _how_much(
+        self,
+        found: int,
+        lost: Mapping[str, tuple[int, ...]],
+        places: Mapping[str, Sequence[Place] | BadAdapter],
+    ) -> str:
+        """How much of the file the base has, and what that means by names and sizes of the rest."""
+        count = counted(found + len(lost), "module")
+        sizes = {matrix_shape(info.shape) for info in self.base.values() if len(info.shape) > 1}
+        paths = (name.removesuffix(".weight").replace("/", ".", 1) for name in self.base)
+        known = {NUMBER.sub("#", own) for path in paths for own in (path, path.partition(".")[2])}
+
+        def is_unread(name: str) -> bool:
+            read = places[name]
+            if isinstance(read, BadAdapter):
+                return True
+            return not all(NUMBER.sub("#", place.path) in known for place in read)
+
+        # A fused module has the rows of several.
+        fit = all(
+            any(columns == into and rows % out == 0 for out, into in sizes)
+            for rows, columns in map(matrix_shape, lost.values())
+        )
+        if fit and all(map(is_unread, lost)):
+            return (
+                f"By their names the base has {found} of the {count} of this file, and it has matrices of the "
+                "sizes of the others: diffusers reads these names in part. Save it again in the names of "
+                "diffusers. A merge takes all or none."
+            )
+        if found:
+            return (
+                f"The base has {found} of the {count} of this file, and not the others: it is of another "
+                "version of the model. A merge takes all or none."
+            )
+        return "The base has no module of this file: the LoRA was trained on another model."
+
+    def _shape(self, module: LoraModule, weight: Part | None) -> tuple[int, ...]:
+        if weight is not None:
+            return weight.shape
+        key = module.parts.get("diff_b")
+        return self.file.tensors[key].shape if key else ()
 
     def _weight(
         self, module: LoraModule, place: Place, target: str, weight: Part, scale: float

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ PEFT, DIFFUSERS, KOHYA = "lora_A / lora_B", "down / up", "lora_down / lora_up"
 COMMON = ""
 
 LOHA_PARTS = frozenset({f"hada_w{n}_{x}" for n in (1, 2) for x in "ab"} | {"hada_t1", "hada_t2"})
+GLORA_PARTS = frozenset({"a1", "a2", "b1", "b2"})
 LOKR_PARTS = frozenset({f"lokr_w{n}{x}" for n in (1, 2) for x in ("", "_a", "_b")} | {"lokr_t2"})
 
 # The end of a key, by style, and the part of a module that it is.
@@ -40,6 +41,8 @@ ENDS: Mapping[str, Mapping[str, str]] = {
         # Differences of weights, of biases, and of both in normalisation layers.
         "diff": "diff", "diff_b": "diff_b", "w_norm": "diff", "b_norm": "diff_b",
         **{part: part for part in LOHA_PARTS | LOKR_PARTS},
+        **{f"{part}.weight": part for part in GLORA_PARTS},
+        "on_input": "on_input",
     },
     DIFFUSERS: {"down.weight": "A", "up.weight": "B"},
     # Of any style.
@@ -70,17 +73,23 @@ KINDS: Mapping[str, frozenset[str]] = {
     "LoRA on an embedding": frozenset({"embedding_A", "embedding_B"}),
     "LoHa": LOHA_PARTS,
     "LoKr": LOKR_PARTS,
+    "GLoRA": GLORA_PARTS,
+    "IA3": frozenset({"ia3", "on_input"}),
     "difference": frozenset({"diff"}),
 }
+# Those that have no alpha, nor a magnitude beside them.
+UNSCALED = frozenset({None, "difference", "IA3"})
 
-# The two matrices of those that are low-rank products.
-PAIRS = {"LoRA": frozenset({"A", "B"}), "LoRA on an embedding": KINDS["LoRA on an embedding"]}
+# The matrices of those that are low-rank products.
+PAIRS = {
+    "LoRA": frozenset({"A", "B"}),
+    "LoRA on an embedding": KINDS["LoRA on an embedding"],
+    "GLoRA": GLORA_PARTS,
+}
 
 # Keys that belong to arithmetic that is not computed here, and what that is called.
 OTHER_FORMS: Mapping[str, re.Pattern[str]] = {
     "OFT (LyCORIS)": re.compile(r"\.oft_"),
-    "IA3 (LyCORIS)": re.compile(r"\.on_input\Z"),
-    "GLoRA (LyCORIS)": re.compile(r"\.[ab][12]\.weight\Z"),
     "textual inversion": re.compile(r"^bundle_emb\."),
 }
 
@@ -136,7 +145,13 @@ def _holds_lora(path: Path) -> bool:
     """Whether most keys are those of LoRA files: some model has a parameter called `diff`."""
     keys = read_header(path).tensors
     known = (*PATTERNS.values(), *OTHER_FORMS.values())
-    return 2 * sum(any(pattern.search(key) for pattern in known) for key in keys) > len(keys)
+    held = (_is_ia3(key, keys) or any(pattern.search(key) for pattern in known) for key in keys)
+    return 2 * sum(held) > len(keys)
+
+
+def _is_ia3(key: str, keys: Container[str]) -> bool:
+    """Whether it is the vector of LyCORIS's IA3: only the key beside it makes it that of an adapter."""
+    return key.endswith(".weight") and f"{key.removesuffix('weight')}on_input" in keys
 
 
 def read_lora(path: Path) -> LoraFile:
@@ -150,7 +165,10 @@ def read_lora(path: Path) -> LoraFile:
     # The first key of each style.
     styles: dict[str, str] = {}
     for key in file.tensors:
-        style, name, part = _read_key(key, path)
+        if _is_ia3(key, file.tensors):
+            style, name, part = KOHYA, key.removesuffix(".weight"), "ia3"
+        else:
+            style, name, part = _read_key(key, path)
         if style != COMMON:
             styles.setdefault(style, key)
         if (other := keys.setdefault(name, {}).setdefault(part, key)) != key:
@@ -165,7 +183,7 @@ def read_lora(path: Path) -> LoraFile:
     if not styles:
         raise BadAdapter(f"{path} holds no LoRA matrices")
     modules = tuple(_module(file, name, parts) for name, parts in sorted(keys.items()))
-    scaled = [module for module in modules if module.kind not in {None, "difference"}]
+    scaled = [module for module in modules if module.kind not in UNSCALED]
     without = [module.name for module in scaled if module.alpha is None]
     if 0 < len(without) < len(scaled):
         # kohya's own loader takes the rank, diffusers the commonest alpha of the file.
@@ -198,18 +216,20 @@ def _module(file: WeightFile, name: str, parts: dict[str, str]) -> LoraModule:
     kind = kinds[0] if kinds else None
     pair = PAIRS.get(kind or "", frozenset())
     # A magnitude or an alpha says how a weight is changed that something else has to change.
-    alone = parts.keys() & {"alpha", "magnitude", "bias"} if kind in {None, "difference"} else ()
+    apart = {"magnitude", "bias"} | ({"alpha"} if kind in UNSCALED else set())
+    alone = parts.keys() & apart if kind in UNSCALED | {"GLoRA"} else ()
     if alone or not pair <= parts.keys() or {"bias", "diff_b"} <= parts.keys():
         raise BadAdapter(f"{file.path}: module {name!r} has only {has}")
     for part in pair:
         shape = file.tensors[parts[part]].shape
         if len(shape) < 2 or 0 in shape:
             raise BadAdapter(f"{file.path}: {parts[part]!r} {shape} is not a matrix")
-    alpha = _alpha(file, parts.pop("alpha")) if "alpha" in parts else None
+    alpha = read_number(file, parts.pop("alpha")) if "alpha" in parts else None
     return LoraModule(name, kind, parts, alpha)
 
 
-def _alpha(file: WeightFile, key: str) -> float:
+def read_number(file: WeightFile, key: str) -> float:
+    """The one finite number that a tensor holds, whatever its dtype; raises BadAdapter."""
     info = file.tensors[key]
     value = float("nan")
     if math.prod(info.shape) == 1 and info.dtype in NUMBERS:

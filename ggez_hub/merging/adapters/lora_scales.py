@@ -90,7 +90,7 @@ class Scales:
         tensors, parts = self.lora.file.tensors, module.parts
         if module.kind == "LoKr":
             return LoKr.own_rank(self.lora.file, parts)
-        key = next((parts[p] for p in ("A", "embedding_A", "hada_w1_b") if p in parts), None)
+        key = next((parts[p] for p in ("A", "embedding_A", "hada_w1_b", "b2") if p in parts), None)
         return tensors[key].shape[0] if key is not None and tensors[key].shape else None
 
 

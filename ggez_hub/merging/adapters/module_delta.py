@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ggez_hub.merging.delta_rows import Added, Picked, Product, RowDelta, Whole, matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex, WrongBase
+from ggez_hub.quantities import counted
 from ggez_hub.safetensors_header import WeightFile
 
 if TYPE_CHECKING:
@@ -121,12 +122,28 @@ def require_room(
     """
     info = base[target]
     if info.shape != shape and not (flattened and matrix_shape(info.shape) == matrix_shape(shape)):
+        more = shape[0] - info.shape[0] if len(shape) == 2 and shape[1:] == info.shape[1:] else 0
+        if more > 0:
+            # As many outputs more as a larger vocabulary has, or another module's.
+            raise WrongBase(
+                f"{file.path} gives {shape} for {target!r}, the base in {base.folder} has {info.shape}: "
+                f"{counted(more, 'row')} more, for which there is no value of the base",
+                "If it was trained with a larger vocabulary, resize the base as the training did "
+                "(resize_token_embeddings), save it, and merge into that.",
+            )
         grouped = len(shape) > 2 and shape[0] == info.shape[0] and shape[2:] == info.shape[2:]
         raise WrongBase(
             f"{file.path} gives {shape} for {target!r}, the base in {base.folder} has {info.shape}",
             "If this is a grouped convolution: PEFT itself cannot merge a LoRA into one."
             if grouped and shape[1] % max(info.shape[1], 1) == 0
             else "The adapter is for a model of other sizes: another size of this one, or another model.",
+        )
+    if info.dtype.startswith("F8"):
+        raise WrongBase(
+            f"{target!r} of the base in {base.folder} is {info.dtype}: a float8 is too coarse to keep what "
+            "an adapter adds",
+            "Merge into the base that it was made from. If its numbers were only cast (no scales stand "
+            "beside them), bfloat16 holds each of them exactly: save a copy in that, and merge into it.",
         )
     if info.dtype not in FLOATING:
         raise WrongBase(

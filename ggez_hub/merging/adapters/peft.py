@@ -20,7 +20,8 @@ from struct import pack, unpack
 from typing import TYPE_CHECKING
 
 from ggez_hub.families import Family
-from ggez_hub.families.transformers_names import WITH_CONV1D
+from ggez_hub.families.family import NotOneToOne
+from ggez_hub.families.transformers_names import WITH_CONV1D, have_outputs_first
 from ggez_hub.merging.adapters.dora import Dora
 from ggez_hub.merging.adapters.lycoris import LoHa, LoKr
 from ggez_hub.merging.adapters.module_delta import (
@@ -34,6 +35,7 @@ from ggez_hub.merging.adapters.module_delta import (
 from ggez_hub.merging.adapters.peft_config import (
     PISSA,
     by_layers,
+    is_off,
     lycoris_rank_and_scale,
     moved_by,
     scale_of,
@@ -46,6 +48,14 @@ from ggez_hub.merging.adapters.peft_folder import (
     read_peft,
 )
 from ggez_hub.merging.adapters.peft_methods import open_by_layers
+from ggez_hub.merging.adapters.product_rows import (
+    WRAPPED,
+    ProductRows,
+    joined,
+    of_fused_module,
+    of_parameters,
+    reader,
+)
 from ggez_hub.merging.adapters.saved_parameters import Saved, saved_parameters, token_rows_of
 from ggez_hub.merging.delta_rows import Added, Product, RowDelta
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
@@ -74,8 +84,9 @@ class _Formulas:
 
     def build(self) -> dict[str, ModuleDelta]:
         """The parts by the tensor that they change; raises BadAdapter or WrongBase."""
-        parts = self.source.keys.parts
+        parts = dict(self.source.keys.parts)
         replaced = saved_parameters(self.source, parts, self.source.keys.saved)
+        rows = joined(list(self._rows(parts)))
         transposed = self._transposed(parts)
         changed = (
             part
@@ -83,6 +94,9 @@ class _Formulas:
             for part in self._module(module, keys, transposed.get(module, False), replaced)
         )
         modules = by_target(changed, self.file.path)
+        if both := rows.keys() & modules.keys():
+            raise BadAdapter(f"{self.file.path}: two modules change the tensor {min(both)!r}")
+        modules |= rows
         for target, whole in replaced.items():
             if target not in modules:
                 modules[target] = whole
@@ -90,6 +104,26 @@ class _Formulas:
                 # A DoRA has taken the saved weight for its own.
                 modules[target] = Sum(target, (whole, modules[target]))
         return modules
+
+    def _rows(self, parts: dict[str, dict[str, str]]) -> Iterator[ProductRows]:
+        """What changes rows of stored tensors; the modules that do are taken out of `parts`."""
+        read = reader()
+        if not is_off(self.config.get("target_parameters")):
+            for wrapper, own in list(of_parameters(self.source, parts, read)):
+                del parts[wrapper]
+                yield from own
+        for module, keys in sorted(parts.items()):
+            if module.endswith(WRAPPED):
+                raise BadAdapter(f"{self.file.path}: nothing in the base is wrapped as {module!r}")
+            if "lora_A" not in keys:
+                continue
+            try:
+                self.source.weight(module)
+            except NotOneToOne as error:
+                if moved_by(self.config) is not None:
+                    raise
+                del parts[module]
+                yield from of_fused_module(self.source, module, keys, error, read)
 
     def _module(
         self, module: str, keys: Mapping[str, str], transposed: bool, replaced: Mapping[str, Saved]
@@ -192,6 +226,8 @@ class _Formulas:
             return dict.fromkeys(modules, False)
         # By tensor: an adapter may name its modules as an older version did.
         weight, key_map = self.source.weight, self.source.key_map
+        if have_outputs_first(self.base.folder, self.base, map(weight, modules)):
+            return dict.fromkeys(modules, False)
         conv1d = {
             key_map(path) for path, m in self.source.tree.items() if type(m).__name__ == "Conv1D"
         }

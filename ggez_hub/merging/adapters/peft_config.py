@@ -32,8 +32,8 @@ INERT = frozenset(
 # Keys that change the arithmetic and are computed for PEFT folders (adapters/peft.py).
 COMPUTED = frozenset(
     {
-        "bias", "fan_in_fan_out", "lora_bias", "modules_to_save", "trainable_token_indices",
-        "use_dora",
+        "bias", "fan_in_fan_out", "lora_bias", "modules_to_save", "target_parameters",
+        "trainable_token_indices", "use_dora",
     }
 )  # fmt: skip
 # The same for LoHaConfig and LoKrConfig, which have names of their own.
@@ -99,11 +99,12 @@ def read_any_config(folder: Path, kinds: Collection[str] = (*KINDS, *METHODS)) -
     if not isinstance(kind, str) or kind not in kinds:
         raise _refused(path, kind, kinds)
     require_plain(config, path)
-    named = config.get("modules_to_save")
-    if not is_off(named) and not (
-        isinstance(named, list) and all(isinstance(entry, str) for entry in named)
-    ):
-        raise BadAdapter(f"{path}: modules_to_save = {named!r} names no modules")
+    for option, what in (("modules_to_save", "modules"), ("target_parameters", "parameters")):
+        named = config.get(option)
+        if not is_off(named) and not (
+            isinstance(named, list) and all(isinstance(entry, str) for entry in named)
+        ):
+            raise BadAdapter(f"{path}: {option} = {named!r} names no {what}")
     if by_layers(config):
         for option in ("target_parameters", "layer_replication"):
             if not is_off(config.get(option)):

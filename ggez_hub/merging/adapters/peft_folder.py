@@ -19,6 +19,7 @@ from ggez_hub.families.weight_files import PICKLES
 from ggez_hub.merging.adapters.peft_config import (
     CONFIG,
     KINDS,
+    is_off,
     read_any_config,
     read_scaling_config,
 )
@@ -33,6 +34,8 @@ PREFIX = "base_model.model."
 TOKENS = "token_adapter.trainable_tokens_delta"
 MAGNITUDE = "lora_magnitude_vector"
 LORA_BIAS = "lora_B.bias"
+# Of several parameters of one module that `target_parameters` adapts, each wraps the one before.
+NESTED = re.compile(r"(?:\.base_layer)+\Z")
 # What PEFT's layers add to a module, by the method that adds it.
 PARTS = {
     "LORA": re.compile(
@@ -63,7 +66,11 @@ class PeftFolder:
     @cached_property
     def keys(self) -> PeftKeys:
         """The sorted keys of the file; raises BadAdapter for one that PEFT does not write."""
-        return _sorted(self.file, str(self.config["peft_type"]))
+        return _sorted(
+            self.file,
+            str(self.config["peft_type"]),
+            nested=not is_off(self.config.get("target_parameters")),
+        )
 
     def on(self, family: Family, base: WeightIndex) -> PeftOnBase:
         """The same adapter for one base."""
@@ -94,7 +101,7 @@ def _weights(folder: Path) -> WeightFile:
     return read_header(path)
 
 
-def _sorted(file: WeightFile, kind: str) -> PeftKeys:
+def _sorted(file: WeightFile, kind: str, *, nested: bool) -> PeftKeys:
     keys = PeftKeys()
     for key in file.tensors:
         if not key.startswith(PREFIX):
@@ -109,7 +116,9 @@ def _sorted(file: WeightFile, kind: str) -> PeftKeys:
         match = PARTS[kind].match(path)
         if match is None:
             keys.saved[path] = key
-        elif ".base_layer." in f".{match['module']}.":
+        elif (
+            ".base_layer." in f".{NESTED.sub('', match['module']) if nested else match['module']}."
+        ):
             # Measured with PEFT 0.21.2: both forward and merge_and_unload add the output
             # projection's Delta twice, so what such an adapter means depends on PEFT's version.
             raise BadAdapter(

@@ -11,7 +11,7 @@ from typing import Any
 from ggez_hub.families import get_family
 from ggez_hub.merging.adapters.lora_file import lora_path, read_lora
 from ggez_hub.merging.adapters.lora_scales import Scales
-from ggez_hub.merging.adapters.peft_config import scale_of
+from ggez_hub.merging.adapters.peft_config import alpha_of, is_off, scale_of
 from ggez_hub.merging.adapters.peft_folder import LORA_BIAS, TOKENS, WEIGHTS, read_scaling_peft
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.lycoris import PLAIN, form_of
@@ -87,10 +87,15 @@ def _of_peft(folder: Path, facts: Callable[..., AdapterFacts]) -> AdapterFacts:
     file, config, keys = peft.file, dict(peft.config), peft.keys
     method = str(config["peft_type"])
     loras = []
+    stacked = not is_off(config.get("target_parameters"))
     for module, parts in keys.parts.items():
         for key in (parts[part] for part in ("lora_A", "lora_embedding_A") if part in parts):
             shape = file.tensors[key].shape
-            scale = scale_of(config, module, shape[0], file.path)
+            if stacked:
+                # Which parameter it is, and so its rank, is the base's to say.
+                scale = alpha_of(config, module, file.path) / shape[0]
+            else:
+                scale = scale_of(config, module, shape[0], file.path)
             embedding = "lora_embedding_A" in parts
             loras.append(LoraFact(module, shape[0], scale, len(shape) > 2, embedding))
     return facts(

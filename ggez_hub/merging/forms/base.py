@@ -76,7 +76,7 @@ class KohyaPart:
         return re.compile(rf"{self.prefix}_(?:{self.paths.pattern})".replace(r"\.", "_"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loader:
     """What diffusers' LoRA loader of one class of pipelines reads.
 
@@ -90,30 +90,51 @@ class Loader:
     foreign: re.Pattern[str] | None = None
 
 
+SD = Loader(
+    ("unet", "text_encoder"),
+    {"unet": KohyaPart("lora_unet", UNET), "text_encoder": KohyaPart("lora_te", CLIP)},
+)
+SDXL = Loader(
+    ("unet", "text_encoder", "text_encoder_2"),
+    {
+        "unet": KohyaPart("lora_unet", UNET),
+        "text_encoder": KohyaPart("lora_te1", CLIP),
+        "text_encoder_2": KohyaPart("lora_te2", CLIP),
+    },
+    SGM_NAMES,
+)
+SD3 = Loader(("transformer", "text_encoder", "text_encoder_2"), {})
+FLUX1 = Loader(
+    ("transformer", "text_encoder"),
+    {
+        # OneTrainer's names; kohya's own fuse query, key and value.
+        "transformer": KohyaPart("lora_transformer", FLUX, scaled=True),
+        "text_encoder": KohyaPart("lora_te1", CLIP, scaled=True),
+    },
+    BFL_NAMES,
+)
+# Of Wan's two denoisers `load_lora_weights` takes one file for each; others have one.
+TRANSFORMER = Loader(("transformer",), {})
+NAMES: Mapping[Loader, str] = {
+    SD: "LatentConsistencyModel StableDiffusion StableDiffusionImg2Img StableDiffusionInpaint",
+    SDXL: "StableDiffusionXL StableDiffusionXLImg2Img StableDiffusionXLInpaint",
+    SD3: "StableDiffusion3 StableDiffusion3Img2Img StableDiffusion3Inpaint",
+    FLUX1: "Flux FluxFill FluxImg2Img FluxInpaint FluxKontext FluxKontextInpaint",
+    Loader(FLUX1.components, {}): "Chroma ChromaImg2Img ChromaInpaint",
+    TRANSFORMER: (
+        "AceStep AnyFlow AuraFlow BriaFibo2 ChronoEdit CogVideoX CogVideoXImageToVideo "
+        "CogVideoXVideoToVideo CogView4 Cosmos2_5_PredictBase ErnieImage Flux2 Flux2Klein "
+        "HeliosPyramid HiDreamImage HunyuanSkyreelsImageToVideo HunyuanVideo HunyuanVideoFramepack "
+        "HunyuanVideoImageToVideo Ideogram4 Kandinsky5I2I Kandinsky5I2V Kandinsky5T2I Kandinsky5T2V Krea2 "
+        "LTX LTX2 LTX2ImageToVideo LTXCondition LTXImageToVideo Lumina2 Mochi QwenImage QwenImage21 "
+        "QwenImageEdit QwenImageEditPlus QwenImageImg2Img QwenImageInpaint QwenImageLayered Sana "
+        "SanaImageToVideo SanaSprint SanaSprintImg2Img SanaVideo SkyReelsV2 SkyReelsV2DiffusionForcing "
+        "SkyReelsV2ImageToVideo WanAnimate Wan WanImageToVideo WanVACE WanVideoToVideo ZImage "
+        "ZImageImg2Img ZImageInpaint ZImageOmni"
+    ),
+}
 LOADERS: Mapping[str, Loader] = {
-    "StableDiffusionPipeline": Loader(
-        ("unet", "text_encoder"),
-        {"unet": KohyaPart("lora_unet", UNET), "text_encoder": KohyaPart("lora_te", CLIP)},
-    ),
-    "StableDiffusionXLPipeline": Loader(
-        ("unet", "text_encoder", "text_encoder_2"),
-        {
-            "unet": KohyaPart("lora_unet", UNET),
-            "text_encoder": KohyaPart("lora_te1", CLIP),
-            "text_encoder_2": KohyaPart("lora_te2", CLIP),
-        },
-        SGM_NAMES,
-    ),
-    "StableDiffusion3Pipeline": Loader(("transformer", "text_encoder", "text_encoder_2"), {}),
-    "FluxPipeline": Loader(
-        ("transformer", "text_encoder"),
-        {
-            # OneTrainer's names; kohya's own fuse query, key and value.
-            "transformer": KohyaPart("lora_transformer", FLUX, scaled=True),
-            "text_encoder": KohyaPart("lora_te1", CLIP, scaled=True),
-        },
-        BFL_NAMES,
-    ),
+    f"{name}Pipeline": loader for loader, names in NAMES.items() for name in names.split()
 }
 
 
@@ -145,7 +166,7 @@ def read_pipeline(folder: Path | None, base: str) -> Pipeline:
     if name not in LOADERS:
         raise BadAdapter(
             f"the LoRA files of a {name!r}, the pipeline {base}, are not known here",
-            f"Known: {', '.join(LOADERS)}. Take the merged form.",
+            "Known are those into whose denoiser diffusers loads a LoRA. Take the merged form.",
         )
     loader = LOADERS[str(name)]
     assert loader.components[0] in DENOISERS  # noqa: S101 - the table

@@ -1,8 +1,8 @@
-"""LyCORIS's forms with beta folded in, in kohya's names: LoHa, LoKr, cores, and differences.
+"""LyCORIS's forms with beta folded in, in kohya's names: LoHa, LoKr, GLoRA, cores, IA3, differences.
 
 A product of several factors scales by any one of them: beta goes into each module's `.alpha`, which
 loaders divide by the rank (https://github.com/KohakuBlueleaf/LyCORIS). What has no scale, a LoKr of
-two whole factors and a difference, is multiplied itself. Both are rounded once, to float32; every
+two whole factors, a vector of IA3 and a difference, is multiplied itself. Both are rounded once, to float32; every
 other tensor is copied. ComfyUI and LyCORIS read such files, diffusers does not.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.merging.adapters.diffusers_keys import ORIGINAL
-from ggez_hub.merging.adapters.lora_file import LoraFile, LoraModule
+from ggez_hub.merging.adapters.diffusers_converter import ORIGINAL
+from ggez_hub.merging.adapters.lora_file import UNSCALED, LoraFile, LoraModule
 from ggez_hub.merging.adapters.lora_scales import Scales
 from ggez_hub.merging.adapters.lycoris import LoKr
 from ggez_hub.merging.adapters.peft_config import lycoris_rank_and_scale
@@ -24,7 +24,9 @@ from ggez_hub.merging.forms.tensors import Tensor, float32, multiplied, stored, 
 from ggez_hub.safetensors_header import WeightFile
 
 PLAIN = "LoRA"
-DIFFERENCES = frozenset({"diff", "diff_b"})
+# What is multiplied itself, and what has no alpha.
+MULTIPLIED = frozenset({"diff", "diff_b", "ia3"})
+WITHOUT_ALPHA = MULTIPLIED | {"on_input"}
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,13 @@ class Factored:
             )
         for part, key in self.keys.items():
             tensor = stored(self.file, key)
-            if part in DIFFERENCES:
+            if part in MULTIPLIED:
                 tensor = multiplied(tensor, bias_beta if part == "diff_b" else beta)
             elif part == "lokr_w1" and self.rank is None:
                 tensor = multiplied(tensor, scale)
             yield self.written[part], tensor
         # Beside two whole factors it says nothing, but a file has one for all products or none.
-        if not self.keys.keys() <= DIFFERENCES:
+        if not self.keys.keys() <= WITHOUT_ALPHA:
             yield f"{self.name}.alpha", float32(1.0 if self.rank is None else scale * self.rank)
 
 
@@ -106,7 +108,7 @@ def _of_module(lora: LoraFile, module: LoraModule, scales: Scales, pipeline: Pip
         inside = component in pipeline.loader.components
         name = kohya_name(rest, component, pipeline) if inside else kohya_name(name, "", pipeline)
     written = {part: name + key.removeprefix(module.name) for part, key in module.parts.items()}
-    if module.kind in {None, "difference"}:
+    if module.kind in UNSCALED:
         return Factored(name, lora.file, module.parts, 1.0, None, written)
     scale, rank = scales.scale(module, module.name), scales.rank(module)
     return Factored(name, lora.file, module.parts, scale, rank, written)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.extras import require
-from ggez_hub.merging.adapters.diffusers_keys import ORIGINAL
+from ggez_hub.merging.adapters.diffusers_converter import ORIGINAL
 from ggez_hub.merging.adapters.lora_file import DIFFUSERS, PEFT, LoraFile, LoraModule, read_lora
 from ggez_hub.merging.adapters.lora_scales import Scales
 from ggez_hub.merging.adapters.module_delta import FLOATING
@@ -173,7 +173,7 @@ def pairs_of_peft(folder: Path, pipeline: Pipeline) -> list[ScaledPair]:
     """
     peft = read_scaling_peft(folder, ("LORA",))
     file, config, keys = peft.file, peft.config, peft.keys
-    for option in ("use_dora", "fan_in_fan_out", "lora_bias"):
+    for option in ("use_dora", "fan_in_fan_out", "lora_bias", "target_parameters"):
         if not is_off(config.get(option)):
             raise _only_peft(folder, option)
     if keys.saved:
@@ -258,7 +258,8 @@ def _places(
             "Take the merged form: leave out --as.",
         )
     require("merge", "torch", "diffusers")
-    from ggez_hub.merging.adapters.diffusers_keys import Converter
+    from ggez_hub.merging.adapters.diffusers_converter import Converter
 
     converter = Converter.of(pipeline.folder, lora.style)
-    return sorted(converter.convert(module.name, shape).items(), key=lambda place: place[0])
+    paths = converter.convert({module.name: shape})[module.name]
+    return sorted(paths.items(), key=lambda place: place[0])

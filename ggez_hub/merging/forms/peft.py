@@ -120,6 +120,12 @@ def rescale_peft(betas: FormBetas, out: Path) -> None:
         copy_file(folder / WEIGHTS, out / WEIGHTS)
     if betas.are_one:
         scaled = scaled_config(config, betas.adapter.beta)
+    elif not is_off(config.get("target_parameters")):
+        raise BadAdapter(
+            f"{folder}: one alpha scales a stack of experts (target_parameters), whose tensors have betas "
+            "of their own",
+            "Give all of them one beta, or take the merged form: leave out --as.",
+        )
     else:
         source = peft.on(betas.base.family, betas.index)
         modules = {

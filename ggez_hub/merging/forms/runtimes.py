@@ -106,6 +106,8 @@ def vllm_answer(facts: AdapterFacts) -> Answer:
     and lora_B of linear layers. vllm/config/lora.py: `max_lora_rank` is 16 and goes to 512;
     `enable_tower_connector_lora` is experimental, for "some MM models such as the Qwen VL series".
     """
+    if facts.config.get("target_parameters"):
+        return Answer("unknown", "whether vLLM adapts these parameters (target_parameters)")
     if facts.form == "peft" and facts.generates != "text":
         return Answer("unknown", f"whether vLLM adapts a base of the family {facts.family}")
     refusal = _refusal(
@@ -145,15 +147,17 @@ def vllm_answer(facts: AdapterFacts) -> Answer:
 def comfyui_answer(facts: AdapterFacts) -> Answer:
     """ComfyUI: the node LoraLoader.
 
-    comfy/lora.py and comfy/weight_adapter/ (lora, loha, lokr; `diff` and `diff_b`): each module's
+    comfy/lora.py and comfy/weight_adapter/ (lora, loha, lokr, glora; `diff` and `diff_b`): each module's
     own `.alpha` is read, metadata is not; of PEFT's names those of transformers (SD3, Flux) are
-    known, a UNet's attention modules only by the names of kohya and of diffusers' first scripts.
+    known, a UNet's attention modules only by the names of kohya and of diffusers' first scripts; of
+    other transformers it knows the names of their first repository.
     """
     unet = [m for m in facts.modules() if m.startswith("unet.") and ".to_" in m]
     refusal = _refusal(
         {
             "ComfyUI loads LoRA files of diffusion models": facts.generates != "pictures",
             "ComfyUI reads no adapter_config.json: take --as kohya": facts.form == "peft",
+            "ComfyUI knows no IA3": "IA3" in facts.method,
             f"ComfyUI does not know the name {unet[0] if unet else ''}: take --as kohya": bool(
                 facts.form != "kohya" and unet
             ),
@@ -161,6 +165,12 @@ def comfyui_answer(facts: AdapterFacts) -> Answer:
     )
     if refusal is not None:
         return refusal
+    # A UNet has no transformer; of a kohya file the names are kohya's own.
+    foreign = [] if facts.form == "kohya" else facts.modules(_is_of_another_transformer)
+    if foreign:
+        return Answer(
+            "unknown", f"whether ComfyUI knows {foreign[0]} by the name that diffusers gives it"
+        )
     put = f"copy {facts.folder}/{facts.file} to ComfyUI/models/loras and load it with LoraLoader"
     # Of kohya's files each module's scale is read.
     read = facts.form == "kohya"
@@ -197,6 +207,8 @@ def llama_cpp_answer(facts: AdapterFacts) -> Answer:
     )
     if refusal is not None:
         return refusal
+    if facts.config.get("target_parameters"):
+        return Answer("unknown", "what the converter makes of PEFT's target_parameters")
     if any(lora.embedding for lora in facts.loras):
         return Answer("unknown", "what the converter makes of PEFT's LoRA on an embedding")
     alpha = facts.config["lora_alpha"]
@@ -224,6 +236,14 @@ def _refusal(reasons: Mapping[str, bool | Sequence[str]]) -> Answer | None:
         if given:
             return Answer("no", reason if isinstance(given, bool) else f"{reason}: {given[0]}")
     return None
+
+
+# Names of diffusers for other transformers than SD3's, Flux's and Qwen-Image's: Wan, Z-Image, Sana...
+OTHERS = re.compile(r"^transformer\.(?:blocks\.|layers\.|\w+_blocks\.\d+\.attn\d)")
+
+
+def _is_of_another_transformer(lora: LoraFact) -> bool:
+    return OTHERS.match(lora.module) is not None
 
 
 def _is_outside_language_model(lora: LoraFact) -> bool:

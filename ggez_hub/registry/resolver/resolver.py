@@ -152,6 +152,26 @@ class Survey:
     order: CandidateOrder
     rejected: tuple[Rejected, ...]
 
+    @classmethod
+    def of(cls, resolver: Resolver, found: Listing) -> Survey:
+        """What of `found` serves the request of `resolver`; only a tie by date asks the hub."""
+        request, chain = resolver.request, resolver.chain
+        regions = [region.id for region in chain]
+        rejected = _not_read(found, chain)
+        suited: list[IndexEntry] = []
+        for entry in found.entries:
+            region = entry.summary.region
+            reason = unfit(entry, request)
+            if region not in regions:
+                reason = serves_other(region, chain)
+            if reason is None:
+                suited.append(entry)
+            else:
+                rejected.append(_rejection(entry, reason))
+        date_of = partial(_date_of, resolver.repositories)
+        order = CandidateOrder(tuple(suited), chain, resolver.factor.value, date_of)
+        return cls(resolver, found, order, tuple(rejected))
+
     def first(self, candidates: Iterable[RankedCandidate]) -> Resolved:
         """The first of them that can be pinned; raises NoAdapter with what exists nearby."""
         failed: dict[int, Rejected] = {}
@@ -206,24 +226,7 @@ def survey(request: Request, hub: Hub) -> Survey:
         if request.live
         else known_entries(hub, request.index, regions)
     )
-    rejected = _not_read(found, resolver.chain)
-    suited: list[IndexEntry] = []
-    for entry in found.entries:
-        region = entry.summary.region
-        reason = unfit(entry, request)
-        if region not in regions:
-            reason = serves_other(region, resolver.chain)
-        if reason is None:
-            suited.append(entry)
-        else:
-            rejected.append(_rejection(entry, reason))
-    order = CandidateOrder(
-        tuple(suited),
-        resolver.chain,
-        resolver.factor.value,
-        partial(_date_of, resolver.repositories),
-    )
-    return Survey(resolver, found, order, tuple(rejected))
+    return Survey.of(resolver, found)
 
 
 def _date_of(repositories: Repositories, entry: IndexEntry) -> str:

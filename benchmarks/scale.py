@@ -1,0 +1,165 @@
+"""What a filter costs by stage, and what would change if duplicates were components.
+
+    stages      processor seconds and bytes of each stage, for 10,000 captions; from these docs/scale.md
+                has its plans
+    workers     throughput of rules that compute, two processes against one           aim >= 1.8
+    duplicates  of captions that are shaped as those of public corpora: how many rows go if each has to
+                be like a row that stays, and how many if those go too that are like one that goes;
+                of these, how many are not themselves like the row that stays        bound 1 %
+
+The rows are GGEZ_BENCH_ROWS (default 40,000).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import tempfile
+import time
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.filter import LANGUAGE, write_texts
+from ggez_hub.data.deduplication import Signature, fingerprint, near_text_keys, similarities
+from ggez_hub.data.duplicate_search import _forest
+from ggez_hub.data.pipeline import run_filter
+from ggez_hub.data.spec import DuplicatesSpec, FilterSpec
+from ggez_hub.execution import Engine
+
+ROWS = int(os.environ.get("GGEZ_BENCH_ROWS", "40000"))
+SIMILARITY = 0.9
+TEMPLATES = (
+    "A photo of {a} in {b}",
+    "A plate of {a} served on a wooden table in {b}, Thailand",
+    "Traditional {a} dancers perform at the annual {b} festival in Southeast Asia",
+    "Street vendor selling {a} at {b} market in the morning",
+)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        stages(Path(name))
+        workers(Path(name))
+    duplicates()
+
+
+def captions(rows: int) -> list[str]:
+    """8 % are copies, 8 % edited copies, 14 % of a template; the others of words by Zipf's law."""
+    draw = random.Random(1)  # noqa: S311 - a corpus, not a secret
+    syllables = [a + b for a in "bcdfghjklmnprstvwy" for b in "aeiou"]
+    words = ["".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(6000)]
+    weights = list(accumulate(1 / (rank + 3) for rank in range(len(words))))
+    said: list[str] = []
+    for _ in range(rows):
+        kind = draw.random()
+        if said and kind < 0.08:
+            text = draw.choice(said)
+        elif said and kind < 0.16:
+            text = edited(draw.choice(said).split(), draw, words)
+        elif kind < 0.30:
+            of = " ".join(draw.choices(words[500:900], k=draw.randint(1, 2)))
+            text = draw.choice(TEMPLATES).format(a=of, b=draw.choice(words[900:1300]))
+        else:
+            text = " ".join(
+                draw.choices(words, cum_weights=weights, k=max(4, int(draw.gauss(18, 8))))
+            )
+        said.append(text)
+    return said
+
+
+def edited(parts: list[str], draw: random.Random, words: list[str]) -> str:
+    """One word, or two, changed, added or left out."""
+    for _ in range(draw.choice((1, 1, 1, 2))):
+        place = draw.randrange(len(parts))
+        how = draw.choice("cal")
+        if how == "c":
+            parts[place] = draw.choice(words)
+        elif how == "a":
+            parts.insert(place, draw.choice(words))
+        elif len(parts) > 3:
+            del parts[place]
+    return " ".join(parts)
+
+
+def write_corpus(folder: Path, keep: dict[str, object]) -> FilterSpec:
+    import pyarrow.parquet as pq
+
+    write_texts(folder, ROWS, keep)
+    place = folder / "rows.parquet"
+    table = pq.read_table(place)
+    table = table.set_column(table.schema.get_field_index("text"), "text", [captions(ROWS)])
+    pq.write_table(table, place, row_group_size=5000)
+    document = json.loads((folder / "spec.json").read_text())
+    document["duplicates"] = {"by": "text", "similarity": SIMILARITY}
+    return FilterSpec.model_validate(document)
+
+
+def stages(folder: Path) -> None:
+    """Print what each stage takes in one process."""
+    spec = write_corpus(folder, {"keep": "any", "rules": [{"evidence": "metadata"}, latin()]})
+    took: dict[str, float] = {}
+    last = [time.process_time()]
+
+    def did(done: int, total: int, what: str) -> None:
+        now = time.process_time()
+        took[what] = took.get(what, 0) + now - last[0]
+        last[0] = now
+
+    report = run_filter(spec, folder, folder / "out", did=did)
+    for what, seconds in took.items():
+        print(f"{what}: {seconds / ROWS * 10_000:.2f} s for 10,000 rows")
+    print(
+        f"all: {sum(took.values()) / ROWS * 10_000:.2f} s; {report.document['counts']['dropped']}"
+    )
+
+
+def workers(folder: Path) -> None:
+    """Print the wall time of two processes over that of one."""
+    spec = write_corpus(folder, LANGUAGE)
+    walls = []
+    for count in (1, 2):
+        begun = time.perf_counter()
+        run_filter(spec, folder, folder / f"by-{count}", engine=Engine("local", count))
+        walls.append(time.perf_counter() - begun)
+    print(f"one process {walls[0]:.1f} s, two {walls[1]:.1f} s: {walls[0] / walls[1]:.2f}")
+
+
+def latin() -> dict[str, object]:
+    return {"evidence": "script", "scripts": ["Latn"]}
+
+
+def duplicates() -> None:
+    """Print how many rows components would take, and which of them are not like what stays."""
+    rule = DuplicatesSpec(by="text", similarity=SIMILARITY)
+    rows = []
+    for number, text in enumerate(captions(ROWS)):
+        key, sketch = fingerprint(rule, None, text)
+        rows.append(Signature(str(number), key, None, sketch))
+    pairs, kept_by = set(), {}
+    groups: dict[object, list[int]] = {}
+    for number, (row, keys) in enumerate(zip(rows, near_text_keys(rows, rule), strict=True)):
+        for key in (row.key, *keys):
+            groups.setdefault(key, []).append(number)
+    for members in groups.values():
+        for place, number in enumerate(members[1:], 1):
+            before = members[:place]
+            alike = similarities(sketch_of(rows[number]), [sketch_of(rows[n]) for n in before])
+            pairs |= {(n, number) for n, s in zip(before, alike, strict=True) if s >= SIMILARITY}
+    for first, second in sorted(pairs, key=lambda pair: (pair[1], pair[0])):
+        if first not in kept_by and second not in kept_by:
+            kept_by[second] = first
+    forest = _forest(np.array(sorted(pairs)))
+    direct = sum((first, second) in pairs for first, second in forest.tolist())
+    share = 1 - direct / len(forest)
+    print(
+        f"{ROWS:,} rows: {len(kept_by):,} are like one that stays; components take {len(forest):,}, "
+        f"of which {share:.1%} are not themselves like the one that stays"
+    )
+
+
+def sketch_of(row: Signature) -> bytes:
+    assert row.minhash is not None
+    return row.minhash

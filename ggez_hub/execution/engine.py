@@ -1,0 +1,55 @@
+"""Where tasks run, as `--on` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from ggez_hub.execution.processes import Processes, ThisProcess
+from ggez_hub.execution.ray_cluster import RayCluster
+from ggez_hub.execution.tasks import Executor
+
+FORMS = "local:N, ray or ray://HOST:PORT"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Processes of this machine, or a Ray cluster.
+
+    `workers` is how many tasks run at once; 0 is as many as a cluster has processors. `address` is
+    that of Ray's client server; None is the cluster of this machine.
+    """
+
+    kind: Literal["local", "ray"] = "local"
+    workers: int = 1
+    address: str | None = None
+
+    @classmethod
+    def parse(cls, written: str, workers: int | None = None) -> Self:
+        """An engine as FORMS; `workers` is the number that it does not say. Raises ValueError."""
+        kind, _, rest = written.partition(":")
+        if kind == "local":
+            if rest and (not rest.isdecimal() or int(rest) < 1):
+                raise ValueError(f"{written!r} is not local:N with a number of processes")
+            return cls("local", int(rest or workers or 1))
+        if written == "ray" or (kind == "ray" and len(rest) > 2 and rest.startswith("//")):
+            return cls("ray", workers or 0, written if rest else None)
+        raise ValueError(f"{written!r} is not an engine: {FORMS}")
+
+    @contextmanager
+    def open(self) -> Iterator[Executor]:
+        """The engine, ready for any number of runs."""
+        executor: ThisProcess | Processes | RayCluster
+        if self.kind == "ray":
+            executor = RayCluster(self.address, self.workers)
+        else:
+            executor = ThisProcess() if self.workers == 1 else Processes(self.workers)
+        try:
+            yield executor
+        finally:
+            executor.close()
+
+
+THIS_PROCESS = Engine()

@@ -1,0 +1,1 @@
+"""The explorer: a map of the accepted adapters, as static files that any folder serves."""
