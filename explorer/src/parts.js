@@ -7,7 +7,13 @@ import { table } from "./table.js";
 
 /** @import { Adapter, Overview, PartRow } from "./contract.js" */
 
-/** @param {string} title @param {string} name @param {PartRow[]} rows @param {Overview} overview @param {string} slug */
+/** What the gain of a part is. */
+const MEANING = {
+  countries: "GRP over the base's for each country, by its own items and its own alpha",
+  languages: "The merged model's score less its base's, paired item by item",
+};
+
+/** @param {string} title @param {keyof typeof MEANING} name @param {PartRow[]} rows @param {Overview} overview @param {string} slug */
 export function parts(title, name, rows, overview, slug) {
   if (!rows.length) return null;
   const nameOf = (/** @type {PartRow} */ row) =>
@@ -16,11 +22,7 @@ export function parts(title, name, rows, overview, slug) {
     "section",
     {},
     h("h2", {}, title),
-    h(
-      "p",
-      {},
-      "The merged model's score less its base's, paired item by item, in points; an interval that includes 0 decides nothing.",
-    ),
+    h("p", {}, `${MEANING[name]}, in points; an interval that includes 0 decides nothing.`),
     intervalBars(
       rows.map(row => ({
         name: nameOf(row),

@@ -36,7 +36,8 @@ def transformers_key_map(folder: Path, names: Collection[str]) -> KeyMap:
     """The key map of a transformers folder whose tensors are `names`.
 
     Raises MissingExtra, or GgezError if transformers knows no such model: at the latest when a module
-    is looked up. The map itself raises NotOneToOne or TiedWeight for a module whose weight is not a stored tensor of its own.
+    is looked up. The map itself raises NotOneToOne or TiedWeight for a module whose weight is not a
+    stored tensor of its own.
     """
     require("merge", "transformers")
     checkpoint = read_checkpoint(folder)

@@ -18,7 +18,7 @@ from ggez_hub.cards.readme import license_of
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Outcomes
-from ggez_hub.evaluation.answers.scores import NotComparable, mean
+from ggez_hub.evaluation.answers.scores import NotComparable, mean, mean_difference
 from ggez_hub.evaluation.gates.outcome import gate_report, read_limits
 from ggez_hub.evaluation.report.examples import Material, examples, prepared_tasks
 from ggez_hub.evaluation.results.breakdown import parts_of
@@ -29,7 +29,7 @@ from ggez_hub.registry.pull.evidence import evidence_of
 from ggez_hub.registry.resolution import PinnedAdapter
 from ggez_hub.registry.task_data import origin_tasks
 from ggez_hub.site.curves import gate_row
-from ggez_hub.site.measured_card import AS_IS, TEST, Json
+from ggez_hub.site.measured_card import AS_IS, TEST, Json, figure
 
 # The licence of a data set by its repository, `unknown` where none is stated.
 LicenceOf: TypeAlias = Callable[[str], str]
@@ -115,6 +115,7 @@ def _languages(evidence: Evidence, beta: float) -> Iterator[Json]:
         language, scale = key.split("\0")
         try:
             base, score = (mean(found[at]) for at in (0.0, beta))
+            over = mean_difference(found[beta], found[0.0])
         except (KeyError, NotComparable):
             continue
         yield {
@@ -126,9 +127,7 @@ def _languages(evidence: Evidence, beta: float) -> Iterator[Json]:
             "base": base.value,
             "base_se": base.se,
             "n": sum(map(len, found[beta])),
-            "gain": None,
-            "low": None,
-            "high": None,
+            **figure(over),
         }
 
 

@@ -34,6 +34,8 @@ def test_answers_give_all_gates_and_languages(demo, tmp_path):
     (thai,) = [row for row in after["languages_measured"] if row["id"] == "th"]
     assert thai["score"] == pytest.approx(country["score"])
     assert thai["base"] == pytest.approx(country["base"])
+    assert thai["gain"] == pytest.approx(thai["score"] - thai["base"])
+    assert thai["low"] < thai["gain"] < thai["high"]
     (shown,) = [a for a in data(site, "countries/th")["adapters"] if a["family"] == "vlm"]
     assert shown["gates"] == after["gates"]
     # The card does not say where its questions are.
