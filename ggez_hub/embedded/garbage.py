@@ -10,16 +10,15 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dulwich.errors import FileFormatException
 from filelock import FileLock
 
 from ggez_hub.embedded.catalog import RepoRecord
+from ggez_hub.embedded.objects import DAMAGED
 from ggez_hub.embedded.pruning import prune, stored_bytes
 from ggez_hub.embedded.reachable import Reachable
 from ggez_hub.embedded.store import HubStore
@@ -62,7 +61,7 @@ def collect(store: HubStore, grace: float, *, dry_run: bool = False) -> Freed:
         for repo in store.catalog.all():
             try:
                 oids, freed = _collect_repo(store, repo, before, dry_run=dry_run)
-            except (KeyError, FileNotFoundError, FileFormatException, zlib.error):
+            except (FileNotFoundError, *DAMAGED):
                 # Unless it was moved or removed meanwhile.
                 if store.catalog.by_key(repo.key) == repo:
                     damaged.append(repo.id)

@@ -185,10 +185,10 @@ def create_app(
                 Route(f"/api/{{name:hub_not_offered}}{rest}", not_offered, methods=_METHODS)
                 for rest in ("", "/{rest:hub_rest}")
             ),
-            *pages.routes,
             # After the others: a download takes any path.
             *file_routes.routes,
             Route("/api/{kind:hub_kind}/{rest:hub_rest}", not_offered_of_repo, methods=_METHODS),
+            *pages.routes,
             Route("/{name:hub_segment}/resolve/{rest:hub_rest}", unnamespaced),
         ],
         middleware=[
