@@ -95,7 +95,8 @@ SECTIONS = {
         "doctor": CommandEntry("doctor", "Check the installation, and report how to fix it."),
         "index": CommandEntry("registry", "The index of accepted cards: build, publish, verify."),
         "registry": CommandEntry(
-            "registry", "For maintainers: measure a card; list adapters that are out of date."
+            "registry",
+            "For maintainers: measure a card; list what is out of date, and what a yank reaches.",
         ),
     },
     "Automation": {"ci": CommandEntry("ci", "The steps of the registry's workflows.")},
