@@ -31,6 +31,7 @@ from ggez_hub.training.validation_split import batch_order, count_rows, stage_ta
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
+    from accelerate.utils import FullyShardedDataParallelPlugin  # type: ignore[import-untyped]
 
 RECORD = "training.json"
 # The digits of a digest that name its working folder, and its run on trackio.
@@ -78,6 +79,7 @@ def train(
     """
     require("train", "accelerate", "datasets", "peft", "torch")
     job.check()
+    sharding = configured()
     accelerator = new_accelerator(job.recipe)
     _finished_record(out, job.digest)
     work = out.absolute().with_name(f".{out.name}.training")
@@ -89,12 +91,14 @@ def train(
         if record is None:
             if on_start is not None and accelerator.is_main_process:
                 # A job of its own: planning leaves nothing of the skeleton.
-                devices = accelerator.num_processes if configured() else 1
+                devices = accelerator.num_processes if sharding else 1
                 on_start(RunStart(plan(replace(job), out, devices), *_states(work, job)))
             project = job.recipe.trackio if accelerator.is_main_process else None
             try:
                 with _tracking(project, job.digest, on_step) as tracked:
-                    record = _run_stages(job, out, work / job.digest[:DIGITS], accelerator, tracked)
+                    record = _run_stages(
+                        job, out, work / job.digest[:DIGITS], accelerator, sharding, tracked
+                    )
             except UsageProblem:
                 if accelerator.is_main_process and not any(work.glob(f"*/*/{STATE}")):
                     shutil.rmtree(work, ignore_errors=True)
@@ -121,12 +125,16 @@ def _states(work: Path, job: Job) -> tuple[tuple[str, int] | None, bool]:
 
 
 def _run_stages(
-    job: Job, out: Path, work: Path, accelerator: Accelerator, on_step: OnStep
+    job: Job,
+    out: Path,
+    work: Path,
+    accelerator: Accelerator,
+    sharding: FullyShardedDataParallelPlugin | None,
+    on_step: OnStep,
 ) -> dict[str, Any]:
     recipe = job.recipe
     with accelerator.main_process_first():
         tables = [stage_tables(job, stage, work) for stage in recipe.stages]
-    sharding = configured()
     if sharding is None:
         module = open_module(job)
         module.to(accelerator.device)

@@ -39,6 +39,8 @@ from ..worlds import serving
 from .conftest import card_of_th, fewer_items, git, new_registry
 from .runner import PROJECT
 
+pytestmark = pytest.mark.slow
+
 CARD = "cards/th/embedding/gentle.md"
 NOWHERE = "cards/th/embedding/nowhere.md"
 BROKEN = "cards/th/embedding/broken.md"

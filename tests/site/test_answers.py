@@ -20,6 +20,8 @@ from ..evaluation.benchmarks import write_cvqa
 from ..evaluation.results import write
 from .built import SHELL, data, pages
 
+pytestmark = pytest.mark.slow
+
 
 def test_answers_give_all_gates_and_languages(demo, tmp_path):
     hub, without = demo

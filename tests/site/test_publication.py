@@ -19,6 +19,8 @@ from ggez_hub.site.server import site_server
 from ..worlds import running
 from .built import demo_world
 
+pytestmark = pytest.mark.slow
+
 SPACE = "curator/explorer"
 
 
