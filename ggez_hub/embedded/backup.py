@@ -18,12 +18,15 @@ from typing import Final
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.embedded.garbage import collection_lock
 from ggez_hub.embedded.pruning import packing_lock
+from ggez_hub.embedded.repository import RepoFolders
 from ggez_hub.embedded.store import HubStore
 
 _DATABASE: Final = "hub.sqlite3"
 # By which the files of repos are found. Of what has keys of other tables, the others come first.
 _GROWING: Final = ("objects", "xorbs", "repo_xorbs", "xet_files", "xet_terms", "xet_chunks")
 _CONTENT: Final = ("lfs", "xet")
+# What the hub signs with: what it published before is trusted by it.
+_KEYS: Final = ("signing.pem", "signing.pub")
 _NOT_COPIED: Final = {"incoming"}
 _REFS: Final = ("HEAD", "packed-refs", "refs")
 
@@ -50,6 +53,8 @@ def back_up(store: HubStore, target: Path) -> Backup:
             for folder in store.folders.all():
                 _copy_new(folder / "objects", partial / folder.relative_to(store.root) / "objects")
             _copy_content(store.root, partial)
+            for name in _KEYS:
+                _copy(store.root / name, partial / name)
             with store.repos_lock():
                 _copy_changing(store, partial)
                 _copy_content(store.root, partial)
@@ -82,7 +87,7 @@ def _copy_changing(store: HubStore, target: Path) -> None:
             # It came while its folder was read, and nothing that was copied needs it.
             if not index.with_suffix(".pack").exists():
                 index.unlink()
-    for folder in target.glob("*s/*/*.git"):
+    for folder in RepoFolders(target).all():
         if folder not in known:
             shutil.rmtree(folder)
     _add_rows(store.root / _DATABASE, target / _DATABASE)

@@ -85,6 +85,10 @@ def _collect_repo(
         found.add(git.refs.tips())
         with git.lock():
             found.add(git.refs.tips())
+            # Its refs were read where it is: a repo that was moved meanwhile has none in its old place.
+            now = store.catalog.by_key(repo.key)
+            if now is None or store.folder(now) != folder or not (folder / "HEAD").is_file():
+                raise FileNotFoundError(folder)
             oids = store.catalog.unlink(repo, found.pointers, before, dry_run=dry_run)
             size = stored_bytes(folder)
             freed = prune(folder, found.ids, before, dry_run=dry_run)

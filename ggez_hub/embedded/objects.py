@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from dulwich.errors import FileFormatException
+from dulwich.errors import ChecksumMismatch, FileFormatException
 from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import Blob, Commit, ObjectID, RawObjectID, ShaFile, Tree
@@ -34,7 +34,10 @@ MAX_LOOSE_BYTES: Final = 4 << 20
 # As git names a pack that is being received, so that its own housekeeping knows what it is.
 TEMPORARY_PACK: Final = "tmp_pack_"
 # What reading an object raises that is missing or damaged.
-DAMAGED: Final = (KeyError, FileFormatException, zlib.error)
+DAMAGED: Final = (
+    *(KeyError, AssertionError, ValueError, struct.error, zlib.error),
+    *(FileFormatException, ChecksumMismatch),
+)
 # A file that is touched before objects are removed.
 PRUNING: Final = "hub-pruning"
 _LEVEL: Final = 1

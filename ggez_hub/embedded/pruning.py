@@ -7,6 +7,7 @@ still be under way. Packs are written anew without what goes, and replaced when 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ from ggez_hub.atomic_files import sync
 from ggez_hub.embedded.objects import PRUNING, TEMPORARY_PACK, NewPack
 
 _OID_LENGTH: Final = 40
+# No upload takes longer.
+_UPLOAD: Final = 24 * 3600
 
 
 def prune(folder: Path, keep: Collection[str], before: float, *, dry_run: bool = False) -> int:
@@ -50,20 +53,33 @@ def _prune(folder: Path, keep: Collection[str], before: float, *, dry_run: bool)
     ]
     found = {base: _garbage(base, keep) for base in packs}
     if not dry_run:
-        # Whoever writes looks whether what they found here is there still.
-        stamp = objects / PRUNING
-        stamp.touch()
-        last = stamp.stat().st_mtime_ns
-        os.utime(stamp, ns=(last, last + 1))
+        _stamp(objects)
+    try:
         for base, size in found.items():
-            if size:
+            if size and not dry_run:
                 _rewrite(base, keep)
-    freed = sum(found.values())
-    for path in (*loose, *(path for path in _leftovers(folder) if path.stat().st_mtime < before)):
-        freed += path.stat().st_size
+        freed = sum(found.values())
+        # Uploads that are under way have files there, whatever `before` is.
+        old = min(before, time.time() - _UPLOAD)
+        for path in (*loose, *(path for path in _leftovers(folder) if path.stat().st_mtime < old)):
+            freed += path.stat().st_size
+            if not dry_run:
+                path.unlink()
+    finally:
         if not dry_run:
-            path.unlink()
+            _stamp(objects)
     return freed
+
+
+def _stamp(objects: Path) -> None:
+    """Have whoever writes look whether what they found here is there still.
+
+    Before and after: who begins meanwhile finds what is about to go.
+    """
+    stamp = objects / PRUNING
+    stamp.touch()
+    last = stamp.stat().st_mtime_ns
+    os.utime(stamp, ns=(last, last + 1))
 
 
 def stored_bytes(folder: Path) -> int:

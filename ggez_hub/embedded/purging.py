@@ -84,7 +84,10 @@ def purge(store: HubStore, content: Content) -> None:
             _remove_large(store, oid)
         if content.small:
             for repo in content.repos:
-                _remove_small(store, repo, content.small)
+                # It may have been moved or removed since.
+                now = store.catalog.by_key(repo.key)
+                if now is not None:
+                    _remove_small(store, now, content.small)
 
 
 def _left(store: HubStore) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from dulwich.repo import Repo
 from filelock import FileLock
 
 from ggez_hub.atomic_files import sync
-from ggez_hub.embedded.changes import Change, edited_tree
+from ggez_hub.embedded.changes import Change, PutBlob, edited_tree
 from ggez_hub.embedded.commits import Signature, Snapshot, make_commit
 from ggez_hub.embedded.errors import (
     AlreadyExistsError,
@@ -24,12 +24,14 @@ from ggez_hub.embedded.errors import (
 )
 from ggez_hub.embedded.history import first_parents
 from ggez_hub.embedded.lfs import ATTRIBUTES_FILE, DEFAULT_ATTRIBUTES, Attributes
-from ggez_hub.embedded.names import branch_ref, tag_ref, target_ref
+from ggez_hub.embedded.names import REPO_TYPES, branch_ref, tag_ref, target_ref
 from ggez_hub.embedded.objects import TEMPORARY_PACK, Objects
 from ggez_hub.embedded.reachable import Reachable
 from ggez_hub.embedded.refs import Refs
 
 DEFAULT_BRANCH = "main"
+# Repositories on their way in and out.
+_NEW, _OLD = ".ggez-new-", ".ggez-old-"
 
 
 class RepoFolders:
@@ -46,7 +48,7 @@ class RepoFolders:
     def create(self, path: Path) -> None:
         """Make an empty repository in place of what a killed creation may have left."""
         self.discard(path)
-        with tempfile.TemporaryDirectory(dir=self._root, prefix=".new-") as temporary:
+        with tempfile.TemporaryDirectory(dir=self._root, prefix=_NEW) as temporary:
             made = Path(temporary) / "git"
             Repo.init_bare(made, mkdir=True, default_branch=DEFAULT_BRANCH.encode()).close()
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,27 +65,30 @@ class RepoFolders:
     def discard(self, path: Path) -> None:
         """Remove a repository; absent is fine."""
         if path.exists():
-            with tempfile.TemporaryDirectory(dir=self._root, prefix=".old-") as temporary:
+            with tempfile.TemporaryDirectory(dir=self._root, prefix=_OLD) as temporary:
                 path.replace(Path(temporary) / "git")
 
     def all(self) -> Iterator[Path]:
-        """The repositories that are there."""
-        return self._root.glob("*s/*/*.git")
+        """The repositories that are there: the root may be a folder of other things, too."""
+        for kind in REPO_TYPES:
+            yield from (self._root / f"{kind}s").glob("*/*.git")
 
     def interrupted(self) -> list[Path]:
         """The folders of creations and removals that have not ended, or were killed."""
-        return [*self._root.glob(".new-*"), *self._root.glob(".old-*")]
+        return [*self._root.glob(f"{_NEW}*"), *self._root.glob(f"{_OLD}*")]
 
     def leftovers(self) -> Iterator[Path]:
         """The packs of commits that have not ended, or were killed."""
-        return self._root.glob(f"*/*/*.git/objects/pack/{TEMPORARY_PACK}*")
+        for folder in self.all():
+            yield from folder.glob(f"objects/pack/{TEMPORARY_PACK}*")
 
 
 class GitRepository(AbstractContextManager["GitRepository"]):
     """A bare repository in the folder `path`; to be used in a `with` block.
 
     `before_move` is called before the default branch moves, under the lock; `moved` with the name of a
-    ref that did, its old and its new id (None where it is absent).
+    ref that did, its old and its new id (None where it is absent). `held` are those of the LFS objects that
+    the repo has; `refuse` raises for blobs that may not come.
     """
 
     def __init__(
@@ -91,10 +96,14 @@ class GitRepository(AbstractContextManager["GitRepository"]):
         path: Path,
         before_move: Callable[[], None] | None = None,
         moved: Callable[[str, str | None, str | None], None] = lambda ref, old, new: None,
+        held: Callable[[Iterable[str]], Collection[str]] = frozenset,
+        refuse: Callable[[Iterable[str]], None] = lambda blobs: None,
     ) -> None:
         self._path = path
         self._before_move = before_move
         self._moved = moved
+        self._held = held
+        self._refuse = refuse
         self.objects = Objects(path)
         self.refs = Refs(path, self.objects)
 
@@ -153,8 +162,14 @@ class GitRepository(AbstractContextManager["GitRepository"]):
 
         Raises InvalidPathError, EntryNotFoundError.
         """
-        tree = edited_tree(self.objects, head, changes)
+        tree = edited_tree(self.objects, head, self._allowed(changes))
         return self.write_tree_commit(tree, [head] if head else [], message, signature)
+
+    def _allowed(self, changes: Iterable[Change]) -> Iterator[Change]:
+        for change in changes:
+            if isinstance(change, PutBlob):
+                self._refuse([change.blob])
+            yield change
 
     def write_tree_commit(
         self, tree: str, parents: Iterable[str], message: str, signature: Signature
@@ -267,12 +282,15 @@ class GitRepository(AbstractContextManager["GitRepository"]):
         main = first_parents(self.objects, head) if head else ()
         if target not in self.refs.tips() and not any(link.commit == target for link in main):
             objects = Objects(self._path)
+            found = Reachable(objects)
             try:
-                Reachable(objects).add([target])
+                found.add([target])
             except KeyError:
                 raise RevisionNotFoundError.of(target) from None
             finally:
                 objects.close()
+            if found.pointers - set(self._held(found.pointers)):
+                raise RevisionNotFoundError.of(target)
 
     def _delete(self, ref: Ref) -> None:
         with self.lock():

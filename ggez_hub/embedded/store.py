@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from dulwich.errors import ChecksumMismatch, FileFormatException
 from filelock import FileLock
 
 from ggez_hub.embedded.access_control import Grants
@@ -37,6 +35,7 @@ from ggez_hub.embedded.lfs import LfsObjects, Signer
 from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
 from ggez_hub.embedded.names import REPO_TYPES, split_repo_id
 from ggez_hub.embedded.names import repo_type as as_repo_type
+from ggez_hub.embedded.objects import DAMAGED
 from ggez_hub.embedded.packing import pack_loose
 from ggez_hub.embedded.pruning import stored_bytes
 from ggez_hub.embedded.quotas import Quotas
@@ -47,14 +46,7 @@ from ggez_hub.embedded.xet.catalog import XetCatalog
 from ggez_hub.embedded.xet.storage import XetObjects
 
 _ABANDONED_AFTER: Final = 24 * 3600
-_UNREADABLE: Final = (
-    FileNotFoundError,
-    NotADirectoryError,
-    KeyError,
-    zlib.error,
-    ChecksumMismatch,
-    FileFormatException,
-)
+_UNREADABLE: Final = (FileNotFoundError, NotADirectoryError, *DAMAGED)
 # Other users of the machine could read private repos there. The root may be a folder of other things, too.
 _PRIVATE_FOLDERS: Final = (*(f"{kind}s" for kind in REPO_TYPES), "lfs", "xet")
 
@@ -195,7 +187,11 @@ class HubStore(AbstractContextManager["HubStore"]):
     def git(self, repo: RepoRecord) -> GitRepository:
         """The git repository of a repo, to be used in a `with` block."""
         return GitRepository(
-            self.folder(repo), partial(self.index.forget, repo), partial(self.webhooks.record, repo)
+            self.folder(repo),
+            partial(self.index.forget, repo),
+            partial(self.webhooks.record, repo),
+            partial(self.catalog.linked, repo),
+            self.catalog.refuse_purged,
         )
 
     def summary(self, repo: RepoRecord, git: GitRepository, revision: str | None) -> Summary | None:

@@ -28,7 +28,9 @@ class TimedProtocol(H11Protocol):
 
     def handle_events(self) -> None:
         super().handle_events()
-        if self.cycle is not None and not self.cycle.response_complete:
+        # Who does not read is not given time by what they send.
+        waits = self.flow.write_paused
+        if self.cycle is not None and not self.cycle.response_complete and not waits:
             self._stop()
 
     def on_response_complete(self) -> None:

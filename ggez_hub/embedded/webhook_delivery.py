@@ -106,7 +106,7 @@ def _send(row: sqlite3.Row, body: bytes, hosts: Collection[str]) -> str | None:
             client.stream("POST", row["url"], content=body, headers=headers) as answer,
         ):
             return None if answer.is_success else f"{host} answers {answer.status_code}"
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         return f"{host}: {type(error).__name__}"
 
 

@@ -39,7 +39,11 @@ class Webhooks:
 
         Raises InvalidRequestError.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            parts.port  # noqa: B018 - it is read when it is asked for
+        except ValueError as error:
+            raise InvalidRequestError(f"{url!r} is not an address: {error}") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
             raise InvalidRequestError(f"{url!r} is not an http address, or has a name in it")
         if "/" in watched:

@@ -119,8 +119,9 @@ class InFlight(Generic[F]):
     def start(self, submit: Callable[[int], F]) -> None:
         """Submit as many as there is room for; none after a failure."""
         while self._waiting and not self.failed and len(self.running) < self._most:
-            number = self._waiting.pop()
-            self.running[submit(number)] = number
+            # It waits until it is submitted: that may fail.
+            handle = submit(self._waiting[-1])
+            self.running[handle] = self._waiting.pop()
 
     def raise_first(self) -> None:
         """Raise what the task with the lowest number raised, if one did."""

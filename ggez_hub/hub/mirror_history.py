@@ -37,6 +37,7 @@ def mirror_history(
     branch moves at the end. Raises GgezError.
     """
     from ggez_hub.embedded.names import branch_ref
+    from ggez_hub.embedded.reachable import Reachable
 
     at = source.at_commit(repo, revision, repo_type)
     large = [file for file in allowed(at.files, allow) if file.sha256 is not None]
@@ -58,6 +59,9 @@ def mirror_history(
                 f"{source.endpoint} lists other files of {repo}@{at.revision[:12]} than git has",
                 "Do not use this repository.",
             )
+        found_there = Reachable(git.objects)
+        found_there.add([at.revision])
+        store.catalog.refuse_purged(found_there.blobs)
         with git.lock():
             head = git.refs.head("main")
             if head != at.revision:

@@ -74,10 +74,11 @@ def purge_command(store: HubStore, repo: str, what: str, yes: bool, out: Output)
     removed file answer 451, and it is refused when it is sent again. For a large file history stays
     as it is; commits with a small one get other ids. Backups and what others downloaded stay.
     """
+    from ggez_hub.embedded.names import URL_PREFIXES
     from ggez_hub.embedded.purging import find, purge
 
     kind, slash, name = repo.partition("/")
-    types = {"datasets": "dataset", "spaces": "space"}
+    types = {prefix.rstrip("/"): kind for kind, prefix in URL_PREFIXES.items() if prefix}
     if kind in types and "/" in name:
         record = store.repo(types[kind], name)
     else:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import time
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
@@ -81,7 +82,12 @@ def caller(request: Request) -> Principal | None:
 
 
 def _is_foreign(request: Request) -> bool:
-    return request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in {"none", "same-origin"}
+    # Browsers say the first only where they trust the connection.
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.url.netloc
 
 
 def known_caller(request: Request) -> Principal:

@@ -130,9 +130,13 @@ def _copy_files(granted: access.Granted, repo: RepoRecord) -> None:
             return
         snapshot = origin.snapshot()
         changes: list[Change] = []
-        for entry in snapshot.listing(recursive=True):
+        listing = snapshot.listing(recursive=True)
+        oids = [entry.lfs.oid for entry in listing if entry.lfs]
+        held = catalog.linked(granted.repo, oids)
+        granted.store.quotas.check(repo.namespace, sum(held.values()))
+        catalog.share(granted.repo, repo, oids)
+        for entry in listing:
             if entry.lfs is not None:
-                catalog.link(repo, entry.lfs)
                 changes.append(PutPointer(entry.path, entry.lfs))
             elif not entry.is_folder:
                 blob = git.objects.write_blob(snapshot.read(entry))
