@@ -104,7 +104,9 @@ def test_a_body_that_comes_in_time_is_taken(hub):
         assert rest(connection).startswith("HTTP/1.1 200")
 
 
-def test_an_answer_that_nobody_reads_is_given_up(hub, repo):
+@pytest.mark.parametrize("more", [b"", b"G"])
+def test_an_answer_that_nobody_reads_is_given_up(hub, repo, more):
+    """Also where something is sent meanwhile."""
     large = bytes(24 << 20)
     hub.store.commit(
         "model", repo, {"x.bin": large}, message="x", author="a", email="a@example.org", date=1
@@ -117,5 +119,7 @@ def test_an_answer_that_nobody_reads_is_given_up(hub, repo):
         connection.sendall(
             f"GET /{repo}/resolve/main/x.bin HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         )
+        time.sleep(0.2)
+        connection.sendall(more)
         time.sleep(1.5)
         assert len(rest(connection)) < len(large)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import pytest
@@ -34,6 +35,12 @@ def test_a_task_that_is_done_is_not_run_again(tmp_path, workers):
 
 def test_a_task_whose_worker_is_killed_is_run_again(tmp_path):
     run(tmp_path, work.die_once, 2)
+    assert work.results(tmp_path) == SQUARES
+
+
+def test_no_task_is_lost_where_a_worker_died_between_two_that_were_taken(tmp_path):
+    """What is submitted next meets a pool that is broken already."""
+    run(tmp_path, work.die_once, 3, lambda: time.sleep(1))
     assert work.results(tmp_path) == SQUARES
 
 
