@@ -31,6 +31,8 @@ def cluster(tmp_path_factory):
 
     root = str(Path(__file__).parents[2])
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # What it sets is for this process, and other tests come after these.
+    before = signal.getsignal(signal.SIGTERM)
     quiet = {"include_dashboard": False, "object_store_memory": 80_000_000}
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
     made.add_node(num_cpus=1, object_store_memory=80_000_000)
@@ -40,6 +42,8 @@ def cluster(tmp_path_factory):
     yield made
     ray.shutdown()
     made.shutdown()
+    signal.signal(signal.SIGTERM, before)
+    del os.environ["RAY_USAGE_STATS_ENABLED"]
 
 
 def run(folder, task):
