@@ -35,6 +35,8 @@ from ..registry.declared import commit, declare, upload
 from ..worlds import serving
 from .runner import PROJECT
 
+pytestmark = pytest.mark.slow
+
 SIGLIP2, SDXL = "google/siglip2-so400m-patch14-384", "stabilityai/stable-diffusion-xl-base-1.0"
 JUDGE, MINE = "Qwen/Qwen3-VL-4B-Instruct", "somebody/southeast-asia"
 QWEN = PROJECT / "cards/southeast-asia/vlm/qwen-sea-lion-v4-4b-vl.md"

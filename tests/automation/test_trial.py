@@ -26,6 +26,8 @@ from ggez_hub.merging.forms import write_adapter
 
 from .runner import PROJECT
 
+pytestmark = pytest.mark.slow
+
 CARDS = {
     "embedding": "cards/th/embedding/clip-emoji-th.md",
     "vlm": "cards/th/vlm/vlm-emoji-th.md",

@@ -19,6 +19,8 @@ from ggez_hub.embedded import session, session_token
 from ggez_hub.embedded.sessions import SessionFiles, server_status
 from ggez_hub.installation import disks, hubs, packages
 
+pytestmark = pytest.mark.slow
+
 SECRET = "hf_neverprintthisanywhere"
 
 

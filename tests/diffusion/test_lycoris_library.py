@@ -18,6 +18,8 @@ from .loras import FAMILY, load, weights
 from .test_lycoris import ATTENTION, QKV, module_base
 from .test_names_of_a_file import flat
 
+pytestmark = pytest.mark.slow
+
 FORMS = {
     "GLoRA": lambda name, module: GLoRAModule(name, module, lora_dim=3, alpha=2),
     "IA3 of outputs": IA3Module,

@@ -20,6 +20,8 @@ from .loras import FAMILY
 from .test_other_pipelines import WEIGHTS, wan
 from .test_real_sizes import write_model
 
+pytestmark = pytest.mark.slow
+
 
 def hunyuan(**options):
     return HunyuanVideoTransformer3DModel(

@@ -30,6 +30,8 @@ from .test_exactness import ulp
 from .test_names_of_a_file import hunyuan, z_image
 from .test_other_pipelines import WEIGHTS, qwen, wan
 
+pytestmark = pytest.mark.slow
+
 BETA = 0.7
 
 

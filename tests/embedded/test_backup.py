@@ -16,6 +16,8 @@ from ggez_hub.embedded.store import HubStore
 from .conftest import Hub, running
 from .test_garbage import intact
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def hub(store):

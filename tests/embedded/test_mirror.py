@@ -21,6 +21,8 @@ from ggez_hub.hub.mirror_history import mirror_history
 from .. import faults
 from .conftest import running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):

@@ -18,6 +18,8 @@ from ggez_hub.embedded.xet.xorb import read_chunks, read_index
 
 from .test_garbage import killed_at
 
+pytestmark = pytest.mark.slow
+
 SECRET = b"\0" + b"a person's data " * 20_000
 NAME = b"Jane Doe lives here, and nobody may know"
 

@@ -22,6 +22,8 @@ from ggez_hub.evaluation.results.verification import verify_evidence
 from tests.evaluation.conftest import change, outcomes
 from tests.evaluation.results import write
 
+pytestmark = pytest.mark.slow
+
 THAI = ASSETS / "embedding" / "th"
 EVIDENCE = "evidence/predictions.parquet"
 

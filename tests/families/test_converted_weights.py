@@ -17,6 +17,8 @@ from .architectures import GROUPED, LLAMA_MODEL, ROPE, VISION, Architecture
 from .test_architectures import stored as stored_tensors
 from .test_architectures import ulp
 
+pytestmark = pytest.mark.slow
+
 BETA = 0.4
 TEXT = GROUPED | {"head_dim": 16}
 EXPERTS = {
