@@ -39,7 +39,7 @@ class Conversion:
     sources: Sequence[tuple[str, str]]
 
     def rows(self, parameter: str, model: Any, stored: Mapping[str, Shaped]) -> dict[str, Runs]:
-        """The rows of each stored tensor that the parameter gets; {} if it does not get rows whole.
+        """The rows of each stored tensor that the parameter gets; {} if it does not get complete rows.
 
         Every row of the parameter is in the result once.
         """

@@ -64,7 +64,7 @@ def gc_command(store: HubStore, grace: float, dry_run: bool, out: Output) -> Non
 @click.command("purge")
 @click.argument("repo", metavar="[datasets/|spaces/]ORG/NAME")
 @click.argument("what", metavar="PATH|SHA256")
-@click.option("--yes", is_flag=True, help="Do it; without this it is only told what would go.")
+@click.option("--yes", is_flag=True, help="Do it; without this what would go is printed.")
 @store_option
 @output_options
 def purge_command(store: HubStore, repo: str, what: str, yes: bool, out: Output) -> None:
