@@ -89,9 +89,15 @@ class StoredNames:
                     self.changed[parameter] = f"the base has both {both} for it"
                 else:
                     self.stored[parameter] = name
-        # What a name of an older version means may depend on the names that were seen before it,
-        # and an adapter need not have those: both readings are looked up.
-        self.readings = (_renaming(model), _renaming(model, older=True))
+        self.forget()
+
+    def forget(self) -> None:
+        """Read the next name as if none had been looked up before it.
+
+        What a name of an older version means may depend on the names that were seen before it, and
+        an adapter need not have those: both readings are looked up.
+        """
+        self.readings = (_renaming(self.model), _renaming(self.model, older=True))
 
     def tensor(self, module: str) -> str | None:
         """The stored tensor that is the weight of `module`; None if the base has none.

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 import transformers
-from transformers.core_model_loading import revert_weight_conversion
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import GroupWeightRename, revert_weight_conversion
 from transformers.models.auto import modeling_auto
 from transformers.pytorch_utils import Conv1D
 
@@ -122,7 +123,8 @@ def _layout(model: Any, names: list[str], stored: StoredNames) -> dict[str, Any]
     paths = {*modules, *(n.removesuffix(".weight") for n in names)}
     # Of each template the first and the last are enough.
     some = {template(path): path for path in sorted(paths)}.values()
-    for module in {*some, *{template(path): path for path in sorted(paths, reverse=True)}.values()}:
+    others = {template(path): path for path in sorted(paths, reverse=True)}.values()
+    for module in sorted({*some, *others}):
         tensor = _tensor(stored, module)
         if tensor in stored.names and tensor.endswith(".weight") and tensor not in weights:
             found = plain.setdefault(template(module), template(tensor))
@@ -140,6 +142,8 @@ def _layout(model: Any, names: list[str], stored: StoredNames) -> dict[str, Any]
 
 
 def _tensor(stored: StoredNames, module: str) -> str:
+    if any(isinstance(t, GroupWeightRename) for t in get_model_conversion_mapping(stored.model)):
+        stored.forget()
     try:
         return stored.tensor(module) or ""
     except GgezError:
