@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, NEW_FILE
 from ggez_hub.hub_connection import connect
@@ -32,7 +33,6 @@ def bom_command(place: Path, output: Path, hub: str, out: Output) -> None:
     folders, or of an adapter's folder or card. Printed is how complete it is by the published rules
     of OWASP's AIBOM generator, and which fields are missing: nothing is invented.
     """
-    from ggez_hub.atomic_files import write_file
     from ggez_hub.registry.bill_of_materials.bill import bill_text
     from ggez_hub.registry.bill_of_materials.completeness import completeness
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ggez_hub.cards import alpha_record
 from ggez_hub.cli.models import ModelProvider, cache_option
 from ggez_hub.cli.output import Output, hub_option, interval_text, output_options
 from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE, out_option
@@ -91,7 +92,6 @@ def eval_command(
     judge. Scores, parity and every answer are kept: `ggez-hub verify DIR` recomputes every figure of the results, and with `--rerun K` MODEL
     answers some of them again.
     """
-    from ggez_hub.cards import alpha_record
     from ggez_hub.evaluation.models.judge_model import with_judge
     from ggez_hub.evaluation.sweep.run import sweep
     from ggez_hub.registry.task_data import TaskData, find_tasks

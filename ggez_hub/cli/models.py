@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
+from ggez_hub.cards import AdapterCard, BadCard, read_card
 from ggez_hub.cards.expected import ListedFile, differences, expected_models
 from ggez_hub.cli.output import QUIET, Output
 from ggez_hub.errors import UsageProblem
@@ -17,7 +18,6 @@ from ggez_hub.families import Family, detect_family
 from ggez_hub.hub import Hub, RepoAtCommit
 
 if TYPE_CHECKING:
-    from ggez_hub.cards import AdapterCard
     from ggez_hub.evaluation.answers.cache import AnswerCache
     from ggez_hub.evaluation.models import ModelUnderTest
     from ggez_hub.evaluation.models.backend import EvaluationBackend
@@ -102,7 +102,6 @@ def find_adapter(named: str, here: Path, hub: Hub) -> LocalModel:
 
 def card_of(folder: Path) -> AdapterCard | None:
     """The adapter card in a folder, if there is one."""
-    from ggez_hub.cards import BadCard, read_card
     from ggez_hub.evaluation.results.evidence import CARD
 
     try:

@@ -90,6 +90,10 @@ class Output:
             self.said.append(text)
             click.echo(plain(text))
 
+    def lines(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.line(text)
+
     def note(self, text: str) -> None:
         """Print a remark on stderr."""
         if not self.quiet:

@@ -121,23 +121,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         *args: Any, fallback: str, betas: tuple[float, ...], parts: tuple[Path, ...], **options: Any
     ) -> R:
         given = {
-            name: options.pop(name)
-            for name in (
-                "region",
-                "family",
-                "base",
-                "policy",
-                "alpha",
-                "method",
-                "form",
-                "trust",
-                "live",
-                "index",
-                "adapters",
-                "allow_overlap",
-                "allow_shape_match",
-                "accept_changed",
-            )
+            name: options.pop(name) for name in Request.__dataclass_fields__ if name in options
         }
         if given["region"] is None:
             given["region"] = _locked_region(given["family"], **options)
@@ -170,15 +154,8 @@ class PullOptions:
     @property
     def is_plain(self) -> bool:
         """Whether the answer of an earlier pull answers this one too."""
-        return not (
-            self.locked
-            or self.dry_run
-            or self.explain
-            or self.show_licenses
-            or self.verify
-            or self.offline
-            or self.repo
-        )
+        changes = (self.locked, self.dry_run, self.explain, self.show_licenses, self.verify)
+        return not any((*changes, self.offline, self.repo))
 
 
 def print_region(request: Request, out: Output) -> None:
@@ -326,8 +303,7 @@ def print_table(table: ParityTable | None, out: Output, *, explain: bool = False
         title=f"Test scores of the card{claim}: {table.curve.scale}, 0-100, 95 % intervals; "
         "GRP on scores above chance",
     )
-    for note in table.notes():
-        out.line(note)
+    out.lines(table.notes())
 
 
 def resolution_json(resolution: Resolution, planned: PullPlan) -> dict[str, Any]:

@@ -221,8 +221,7 @@ def _print_baselines(found: dict[str, Any], out: Output) -> None:
         ],
         title=f"{found['split']}: {found['scale']}; paired differences in points, 95 % intervals",
     )
-    for line in _baseline_lines(found):
-        out.line(line)
+    out.lines(_baseline_lines(found))
 
 
 SAFETY = {

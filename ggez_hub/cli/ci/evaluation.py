@@ -167,8 +167,7 @@ def say_command(
         head = f"{record(known[number])}\n"
     tail = "".join(f"\n{line}\n" for line in said)
     github.say(number, topic, f"{head}{text[: MAX_COMMENT - len(head) - len(tail)]}{tail}")
-    for line in said:
-        out.line(line)
+    out.lines(said)
     out.line(f"said under pull request {number}")
     out.document({"number": number, "topic": topic, "measured": said})
 

@@ -165,8 +165,7 @@ def retune_command(
         lines = [
             f"Nothing changes: every active card has the alpha of release {release or newest}."
         ]
-    for line in lines:
-        out.line(line)
+    out.lines(lines)
     summary("\n".join(f"- {line}" for line in lines) + "\n")
     out.document({"release": release or newest, "cards": document})
 
