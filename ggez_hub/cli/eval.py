@@ -10,13 +10,13 @@ import click
 
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.models import ModelProvider, cache_option
-from ggez_hub.cli.output import Output, hub_option, interval_text, output_options
+from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE, out_option
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub_connection import connect
 from ggez_hub.progress import task
-from ggez_hub.quantities import counted
+from ggez_hub.quantities import counted, interval_text
 from ggez_hub.regions import Alpha, alpha, find_region
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from ggez_hub.cli.output import QUIET, Output
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, detect_family
 from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.registry.contribution.training_metadata import REPO
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.answers.cache import AnswerCache
@@ -52,9 +52,6 @@ class LocalModel(NamedTuple):
         return InRepo(repo=self.repo, revision=self.revision)
 
 
-REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
 def find_model(named: str, here: Path, hub: Hub) -> LocalModel:
     """A local folder, or a repository (`org/name@revision`): its files to load and its card."""
     from ggez_hub.cards.readme import MAX_CARD_BYTES
@@ -65,7 +62,7 @@ def find_model(named: str, here: Path, hub: Hub) -> LocalModel:
     if folder.is_dir():
         return LocalModel(folder)
     repo, _, revision = named.partition("@")
-    if not REPOSITORY.fullmatch(repo):
+    if not REPO.match(repo):
         raise UsageProblem(
             f"{named!r} is neither a folder in {here.absolute()} nor a repository",
             "Name a folder, or a repository as org/name[@revision].",

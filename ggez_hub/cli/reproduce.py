@@ -7,13 +7,14 @@ from fractions import Fraction
 
 import click
 
-from ggez_hub.cli.output import Output, interval_text, output_options
+from ggez_hub.cli.output import Output, output_options
 from ggez_hub.errors import UsageProblem
 from ggez_hub.paper.checks import Finding
 from ggez_hub.paper.claim_notes import claim_notes
 from ggez_hub.paper.claims import ClaimFinding, recheck_claims
 from ggez_hub.paper.rules import recheck
 from ggez_hub.paper.tables import PAPER, paper_recipes
+from ggez_hub.quantities import interval_text
 
 
 @click.command("reproduce")

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggez_hub.cli.output import Output, figure_text
+from ggez_hub.cli.output import Output
 from ggez_hub.errors import GgezError
 from ggez_hub.hub_connection import connect
-from ggez_hub.quantities import counted
+from ggez_hub.quantities import counted, figure_text
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.results.verification import Verification

@@ -1,4 +1,4 @@
-"""`humans new`, and the raters of a study: `invite`, `raters`, `revoke`, `forget`."""
+"""`humans new`, `serve`, and the raters of a study: `invite`, `raters`, `revoke`, `forget`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FOLDER, out_option
+from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FOLDER, listening_options, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
@@ -213,3 +213,27 @@ def forget_command(folder: Path, rater: str, out: Output) -> None:
     out.document({"forgotten": rater})
     out.line(f"{rater} is forgotten; what was exported or published before is still elsewhere")
     out.line(f"Next: ggez-hub humans score {folder}")
+
+
+@click.command("serve")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@listening_options
+@click.option(
+    "--address",
+    metavar="URL",
+    help="The address at which raters reach it, of a proxy that sends Host and X-Forwarded-For.",
+)
+@output_options
+def serve_command(folder: Path, host: str, port: int, address: str | None, out: Output) -> None:
+    """Serve a study to its raters: a page for phones and computers, in their languages.
+
+    Each rater opens the link of an invitation (humans invite). Every judgement is on the disk before
+    the next item is shown. Ctrl-C ends it; it can be started again at any time.
+    """
+    from ggez_hub.humans.server import serve
+
+    def announce(url: str) -> None:
+        out.line(url)
+        out.document({"address": url, "study": str(folder.absolute())})
+
+    serve(folder, host, port, address, announce)
