@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ggez_hub.automation.contribution_rules import as_code
+from ggez_hub.automation.findings import as_code
 from ggez_hub.cards.document import CardText
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, RepoAtCommit

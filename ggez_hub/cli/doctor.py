@@ -42,7 +42,9 @@ def doctor_command(offline: bool, hub: str, out: Output) -> None:
     value is never shown), and the hub on this machine. Exit code 1 if something is broken that the core needs; the answer of the
     hub is among that, unless --offline or HF_HUB_OFFLINE leaves it out.
     """
-    from ggez_hub.installation import devices, disks, hubs, packages
+    from ggez_hub.installation.hub import hubs
+    from ggez_hub.installation.libraries import packages
+    from ggez_hub.installation.machine import devices, disks
 
     found = list(chain(packages(), devices(), disks(), hubs(ask=not offline, hub=hub)))
     broken = [finding for finding in found if finding.state == "broken"]

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.cards.schema import DataFilter
+from ggez_hub.cards.provenance import DataFilter
 from ggez_hub.data.filter_models import ModelNames
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.region_rules import GROUP_NOTE

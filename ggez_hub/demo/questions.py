@@ -13,14 +13,8 @@ from ggez_hub.cards.curve import SPLITS, MeasuredCurve
 from ggez_hub.demo.world import EMBEDDING, VLM, DemoFamily, FindFolder
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.scores import Sides
-from ggez_hub.evaluation.benchmarks.preparation import (
-    Judges,
-    Places,
-    PreparedTask,
-    prepare_drawings,
-    prepare_tasks,
-    tasks_for,
-)
+from ggez_hub.evaluation.benchmarks.drawings import Judges, Places, prepare_drawings
+from ggez_hub.evaluation.benchmarks.preparation import PreparedTask, prepare_tasks, tasks_for
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.task import DrawingTask, SplitName, Task, load_tasks
 from ggez_hub.evaluation.models import grid_on

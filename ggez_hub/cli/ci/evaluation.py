@@ -150,7 +150,7 @@ def say_command(
     number: int, topic: str, path: Path, reason: str, measured: Path | None, out: Output
 ) -> None:
     """Write, or edit, the comment on a topic under a pull request."""
-    from ggez_hub.automation.contribution_rules import as_code
+    from ggez_hub.automation.findings import as_code
     from ggez_hub.automation.github import GitHub
     from ggez_hub.automation.submissions import counts, joined, read_submissions, record
 
