@@ -35,6 +35,11 @@ def _copied(kind: type[GgezError], args: tuple[Any, ...], state: dict[str, Any])
     return error
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or the name of its type."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 class UsageProblem(GgezError):
     """The request is wrong as it was made; nothing was tried."""
 

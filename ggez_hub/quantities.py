@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -12,6 +12,12 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     Words that agree with it belong to both: `counted(n, "card is", "cards are")`.
     """
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """The first `most` names, and how many more there are: `a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def interval_text(value: float, low: float, high: float, sign: str = "", *, digits: int = 2) -> str:

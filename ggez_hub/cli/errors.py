@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import click
 
 from ggez_hub.cli.output import plain
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import GgezError, first_line
 from ggez_hub.http_address import is_http
 
 
@@ -64,8 +64,7 @@ def _explained(error: BaseException) -> CommandFailed:
             message = found if isinstance(found, Message) else found(error)
             if message is None:
                 continue
-            first_line = str(error).strip().partition("\n")[0]
-            text = message.text.replace("{}", first_line)
+            text = message.text.replace("{}", first_line(error))
             return CommandFailed(text, message.hint, message.exit_code)
     return CommandFailed(
         f"{type(error).__name__}: {error}",

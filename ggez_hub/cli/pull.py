@@ -108,10 +108,6 @@ def resolve_command(
     with connect(hub, quiet=out.quiet, offline=offline) as server:
         # Nothing will be fetched, of whatever size.
         planned = plan_or_ask(request, trusted.on(server), None, out, costs_only=True)
-    for warning in planned.warnings:
-        out.note(f"warning: {warning}")
-    if planned.shipped:
-        out.note(f"{planned.shipped}.")
     print_resolution(planned, out, explain=True, licences=True)
     print_table(planned.table, out, explain=True)
     out.document(resolution_json(planned.resolution, planned))

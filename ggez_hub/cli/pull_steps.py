@@ -84,10 +84,6 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
         _print_yanked(request, hub, target, out)
     # What cannot be done is said before what would be.
     costs = None if options.dry_run else check(planned, hub, target, verify=options.verify)
-    for warning in planned.warnings:
-        out.note(f"warning: {warning}")
-    if planned.shipped:
-        out.note(f"{planned.shipped}.")
     resolution = planned.resolution
     print_resolution(planned, out, explain=options.explain, licences=options.show_licenses)
     if options.dry_run:

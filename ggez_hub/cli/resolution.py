@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 def print_resolution(
     planned: PullPlan, out: Output, *, explain: bool = False, licences: bool = False
 ) -> None:
-    """Base, adapter, alpha and beta, each with its source and reason; then the licences.
+    """Warnings; base, adapter, alpha and beta, each with its source and reason; then the licences.
 
     With `licences` all that they ask, with `explain` every candidate and where alpha is from.
     """
     from ggez_hub.registry.resolution import FITS_BY_SHAPE
 
+    for warning in planned.warnings:
+        out.note(f"warning: {warning}")
+    if planned.shipped:
+        out.note(f"{planned.shipped}.")
     resolution = planned.resolution
     if resolution.base is not None:
         out.line(f"base     {_pin(resolution.base)}")

@@ -18,7 +18,7 @@ from ggez_hub.cli.people import print_study
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.cli.trust import signatures_option
 from ggez_hub.command_line import command_line
-from ggez_hub.errors import GgezError, MissingExtra, UsageProblem
+from ggez_hub.errors import GgezError, MissingExtra, UsageProblem, first_line
 from ggez_hub.hub.client import Signatures
 from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
@@ -199,8 +199,9 @@ def _print_yanked(locks: Sequence[Path], hub: str, out: Output) -> dict[str, Any
     except UsageProblem:
         raise
     except (GgezError, HfHubHTTPError, HTTPError, OSError) as problem:
-        first = str(problem).partition("\n")[0]
-        out.note(f"whether anything it was made of was yanked since is not known: {first}")
+        out.note(
+            "whether anything it was made of was yanked since is not known: " + first_line(problem)
+        )
         return {"yanked": None}
     if index.shipped:
         out.note(

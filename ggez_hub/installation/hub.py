@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import GgezError, first_line
 from ggez_hub.http_address import is_http
 from ggez_hub.installation import CheckResult
 
@@ -121,8 +121,7 @@ def _answers(endpoint: str, ask: bool) -> CheckResult:
             return result("ok", "it answers")
         said = f"HTTP {answer.status_code}, which is not what a hub answers"
     except (httpx2.HTTPError, httpx2.InvalidURL, GgezError, ValueError) as problem:
-        reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
-        said = f"no answer: {reason}"
+        said = f"no answer: {first_line(problem)}"
     fix = "Check the network, a proxy's variables and HF_ENDPOINT; --hub embedded needs none."
     return result("broken", said, fix)
 

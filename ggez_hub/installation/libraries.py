@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ggez_hub.installation import NAME, CheckResult
+from ggez_hub.quantities import first_of
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -94,5 +95,4 @@ def _mismatches(required: list[Requirement], *, missing: bool = True) -> str:
             continue
         if not library.specifier.contains(here, prereleases=True):
             found.append(f"{library.name} is {here}, not {library.specifier}")
-    more = f", and {len(found) - SEVERAL} more" if len(found) > SEVERAL else ""
-    return ", ".join(found[:SEVERAL]) + more
+    return first_of(found, SEVERAL)

@@ -16,6 +16,7 @@ from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects
 from ggez_hub.parity.intervals import Interval, estimate_grp_difference
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
+from ggez_hub.quantities import first_of
 from ggez_hub.regions import Region, alpha, find_region
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.file_checks import NotFit
@@ -104,11 +105,10 @@ class MeasuredCard:
             if row.scale == scale and row.side != "safety"
         }
         names = sorted({name for name, _, _ in tasks})
-        more = f" and {len(names) - SHOWN_TASKS} more" if len(names) > SHOWN_TASKS else ""
         digests = sorted({(side, digest) for _, side, digest in tasks})
         return MeasuredSuite(
             digest_json({"scale": scale, "tasks": digests})[:16],
-            f"{', '.join(names[:SHOWN_TASKS])}{more} ({scale})",
+            f"{first_of(names, SHOWN_TASKS)} ({scale})",
         )
 
     def curve(self, split: Split, region: Region) -> ParityCurve | None:

@@ -16,7 +16,7 @@ from ggez_hub.automation.suite import RECIPE, task_counts
 from ggez_hub.cards import BadCard, read_card
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.gates.outcome import read_limits
-from ggez_hub.quantities import counted
+from ggez_hub.quantities import counted, first_of
 from ggez_hub.registry.constants import INDEX_REPO
 
 NEEDED = (
@@ -100,7 +100,10 @@ def _workflow_checks(repository: Path) -> Iterator[SetupCheck]:
     if loose:
         fix = "Write the commit in place of the tag: uses: NAME@COMMIT # TAG"
         yield _check(
-            "pinned actions", "missing", f"not pinned by commit: {_some(sorted(loose))}", fix
+            "pinned actions",
+            "missing",
+            f"not pinned by commit: {first_of(sorted(loose), MOST)}",
+            fix,
         )
     elif loaded:
         yield _check("pinned actions", "ok", "all of them, by commit")
@@ -124,7 +127,9 @@ def _workflow_checks(repository: Path) -> Iterator[SetupCheck]:
     ]
     if misplaced:
         fix = "Give the job the environment that docs/automation.md names under Tokens."
-        yield _check("secrets", "missing", f"outside their environment: {_some(misplaced)}", fix)
+        yield _check(
+            "secrets", "missing", f"outside their environment: {first_of(misplaced, MOST)}", fix
+        )
     elif named:
         yield _check("secrets", "ok", f"named: {', '.join(sorted({s.name for s in named}))}")
 
@@ -141,7 +146,9 @@ def _owner_check(repository: Path) -> SetupCheck:
     ]
     bad = sorted({who for _, *owners in lines for who in owners if not OWNER.fullmatch(who)})
     if bad:
-        return check("missing", f"no account and no team: {_some(bad)}", f"Correct {found}.")
+        return check(
+            "missing", f"no account and no team: {first_of(bad, MOST)}", f"Correct {found}."
+        )
     if not any(pattern == "*" and owners for pattern, *owners in lines):
         fix = f"Begin {found} with `* @ORGANISATION/maintainers`; later lines win."
         return check("missing", "files without an owner: there is no line for `*`", fix)
@@ -210,15 +217,12 @@ def _card_checks(repository: Path) -> Iterator[SetupCheck]:
         except (BadCard, NotPinned) as problem:
             bad.append(f"{name}: {problem.message}")
     if bad:
-        yield _check("cards", "missing", _some(bad), "ggez-hub card validate CARD")
+        yield _check("cards", "missing", first_of(bad, MOST), "ggez-hub card validate CARD")
     elif places:
         yield _check("cards", "ok", f"{len(places)} follow the schema")
     else:
         yield _check("cards", "note", "none is accepted yet", "docs/contributing-an-adapter.md")
     if loose:
-        yield _check("pins", "note", f"at the branch main: {_some(loose)}", "ggez-hub ci pin")
-
-
-def _some(names: list[str]) -> str:
-    more = f", and {len(names) - MOST} more" if len(names) > MOST else ""
-    return ", ".join(names[:MOST]) + more
+        yield _check(
+            "pins", "note", f"at the branch main: {first_of(loose, MOST)}", "ggez-hub ci pin"
+        )

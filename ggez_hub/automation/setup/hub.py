@@ -9,7 +9,7 @@ from typing import Any
 from ggez_hub.automation.budget import Budget
 from ggez_hub.automation.setup import SetupCheck, SetupState
 from ggez_hub.automation.setup.secrets import PURPOSES, TokenPurpose
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import GgezError, first_line
 from ggez_hub.hub import Hub
 from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
@@ -40,9 +40,11 @@ def hub_checks(
             "answers", "unknown", "not asked: HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"
         )
     except (httpx2.HTTPError, HfHubHTTPError, GgezError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         yield _check(
-            "answers", "missing", f"{hub.endpoint}: {reason}", "Check the network and --hub."
+            "answers",
+            "missing",
+            f"{hub.endpoint}: {first_line(error)}",
+            "Check the network and --hub.",
         )
     if hub.endpoint == REAL:
         yield _publisher_check(hub)

@@ -12,7 +12,7 @@ import click
 from ggez_hub.cli.ci.workflow import clone_option, keep_option, program_commit, summary
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.trust import signing_option
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import GgezError, first_line
 from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
 
@@ -284,7 +284,7 @@ def affected_command(dry_run: bool, by: SigningKey | None, hub: str, out: Output
                     done = propose_mark(merge, server, by)
                     state, url = done.state, done.url
                 except (GgezError, HfHubHTTPError) as problem:
-                    state, why = "left", str(problem).partition("\n")[0]
+                    state, why = "left", first_line(problem)
             out.line(f"{merge.repo}: {state}{f' {url}' if url else ''} ({why})")
             document.append({**asdict(merge), "state": state, "pull_request": url})
             opened += state == "opened"

@@ -19,6 +19,7 @@ from ggez_hub.parity.beta_choice import choose
 from ggez_hub.parity.betas import point
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.quantities import first_of
 from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.index.entries import IndexEntry
@@ -102,8 +103,7 @@ def composition_status(
     here = point([adapter.weight or 0.0 for adapter in resolution.adapters])
     if seen.index(here) is None:
         points = [f"{beta:g}" for beta in seen.betas]
-        more = f" and {len(points) - MOST} more" if len(points) > MOST else ""
-        return _unmeasured(f" at these betas: its joint curve has {', '.join(points[:MOST])}{more}")
+        return _unmeasured(f" at these betas: its joint curve has {first_of(points, MOST)}")
     claim = "" if seen.measured_by == "registry" else ", as the author of its card claims"
     return CompositionStatus(
         True,
