@@ -11,6 +11,7 @@ from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FOLDER, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.quantities import counted
+from ggez_hub.regions import find_region
 
 TOOLS = ["label-studio", "potato"]
 
@@ -81,7 +82,7 @@ def export_command(
     help="Where its raters are from.",
 )
 @click.option("--language", required=True, help="The language in which they worked.")
-@click.option("--country", default="", help="Their country, if it is one (ISO 3166-1).")
+@click.option("--country", default="", help="Their country, if it is one: th, Thailand.")
 @click.option(
     "--kind",
     type=click.Choice(["person", "simulated"]),
@@ -111,6 +112,11 @@ def import_command(
 
     tool = label_studio if form == "label-studio" else potato
     study = read_study(folder)
+    if country:
+        declared = find_region(country)
+        if not declared.is_country:
+            raise UsageProblem(f"{declared.name} is not a country", "Leave --country out.")
+        country = declared.id.upper()
     found = import_annotations(
         study, folder, tool.read_annotations(place), form, side, language, country=country, kind=kind
     )  # fmt: skip
