@@ -20,7 +20,7 @@ from mergekit.merge_methods import MergeMethod, TensorGroup, get, register
 from pydantic import PrivateAttr
 
 from ggez_hub.merging.delta_rows import RowDelta, matrix_shape
-from ggez_hub.merging.deltas import Delta, WeightIndex
+from ggez_hub.merging.deltas import Delta, WeightIndex, stored_name
 from ggez_hub.merging.kernels import Workers
 from ggez_hub.merging.mergekit_methods import BlockwiseMethod, GgezLinear, StreamedDelta
 from ggez_hub.merging.methods import METHODS, NAME, Method
@@ -63,7 +63,9 @@ def execute(
     chosen = Method.parse(method)
     registered = get(registered_method(chosen.name))
     ahead = ReadAhead(base, names)
-    with Workers(max(info.nbytes for info in base.values())) as workers:
+    # What is stored as bfloat16 in place of float8 is merged in float32.
+    largest = max(i.nbytes if base.is_copied(n) else 2 * i.nbytes for n, i in base.items())
+    with Workers(largest) as workers:
         writer = MirrorWriter(base, out, wrote, workers.slots.give_back)
         deltas = DeltasAhead(base, adapters, workers)
 
@@ -71,9 +73,15 @@ def execute(
             ahead.past(name)
             if changing := deltas.take(name):
                 merged = _merged(name, base.read(name), changing, chosen, registered, workers)
-                writer.save_tensor(name, merged)
-            else:
+                if base.is_copied(name):
+                    writer.save_tensor(name, merged)
+                else:
+                    writer.save_tensor(name, merged.bfloat16())
+                    workers.slots.give_back(merged)
+            elif base.is_copied(name):
                 writer.copy_tensor(name)
+            else:
+                writer.save_tensor(name, base.read(name).bfloat16())
 
         try:
             for part in _parts(names):
@@ -201,8 +209,9 @@ class ReadAhead:
             return
         self._bytes -= self._asked.pop(name, 0)
         while self._bytes < AHEAD and (following := next(self._coming, None)) is not None:
-            info, path = self._base[following], self._base.file_of[following]
-            start = self._base.files[path].data_start + info.start
+            file = self._base.files[path := self._base.file_of[following]]
+            info = file.tensors[stored_name(following)]
+            start = file.data_start + info.start
             os.posix_fadvise(self._files[path], start, info.nbytes, os.POSIX_FADV_WILLNEED)
             self._asked[following] = info.nbytes
             self._bytes += info.nbytes

@@ -6,15 +6,17 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import torch
 
 from ggez_hub.errors import GgezError
-from ggez_hub.merging.deltas import WeightIndex
+from ggez_hub.merging.deltas import WeightIndex, stored_name
 from ggez_hub.merging.side_files import copy_range
 from ggez_hub.merging.stored_tensors import TORCH_DTYPE
 from ggez_hub.quantities import counted
+from ggez_hub.safetensors_header import write_header
 
 
 class MirrorWriter:
@@ -32,7 +34,7 @@ class MirrorWriter:
         wrote: Callable[[int], None] | None = None,
         release: Callable[[torch.Tensor], None] | None = None,
     ) -> None:
-        """Create the weight files in `out` with the base's headers.
+        """Create the weight files in `out` with the headers that the base gives them.
 
         `wrote` is called with bytes; `release` is given each tensor when it is written.
         """
@@ -45,14 +47,22 @@ class MirrorWriter:
         self._writing = ThreadPoolExecutor(1, "ggez-write")
         self._files: dict[str, int] = {}
         self._sources: dict[str, int] = {}
+        self._starts: dict[str, int] = {}
         self._flusher = Flusher()
         for path, file in base.files.items():
             target = out / path
             target.parent.mkdir(parents=True, exist_ok=True)
             self._sources[path] = os.open(file.path, os.O_RDONLY)
             self._files[path] = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            os.truncate(self._files[path], file.nbytes)
-            copy_range(self._sources[path], self._files[path], 0, file.data_start)
+            result = base.results[path]
+            if result is file:
+                copy_range(self._sources[path], self._files[path], 0, file.data_start)
+                self._starts[path] = file.data_start
+            else:
+                header = BytesIO()
+                self._starts[path] = write_header(header, result.tensors, result.metadata)
+                _write_at(self._files[path], header.getbuffer(), 0)
+            os.truncate(self._files[path], self._starts[path] + result.nbytes - result.data_start)
 
     def save_tensor(self, name: str, tensor: torch.Tensor) -> None:
         """Write one tensor, soon; raises GgezError if it is not what the base has there.
@@ -70,19 +80,21 @@ class MirrorWriter:
 
     def copy_tensor(self, name: str) -> None:
         """Copy one tensor of the base, soon; raises OSError as `save_tensor`."""
-        nbytes = self._base[name].nbytes
-        self._soon(name, lambda path, start: self._copy(path, start, nbytes))
+        file = self._base.files[self._base.file_of[name]]
+        info = file.tensors[stored_name(name)]
+        source, nbytes = file.data_start + info.start, info.nbytes
+        self._soon(name, lambda path, start: self._copy(path, source, start, nbytes))
 
     def _soon(self, name: str, write: Callable[[str, int], None]) -> None:
         """Call `write` with the tensor's file and place when those before are written."""
         nbytes, path = self._base[name].nbytes, self._base.file_of[name]
         self._wait(self._room - nbytes)
         self._missing.discard(name)
-        start = self._base.files[path].data_start + self._base[name].start
+        start = self._starts[path] + self._base[name].start
         self._waiting.append((self._writing.submit(write, path, start), nbytes))
 
-    def _copy(self, path: str, start: int, nbytes: int) -> None:
-        copy_range(self._sources[path], self._files[path], start, start + nbytes)
+    def _copy(self, path: str, source: int, start: int, nbytes: int) -> None:
+        copy_range(self._sources[path], self._files[path], source, source + nbytes, start - source)
         self._flusher.written(self._files[path], nbytes)
 
     def _write(self, path: str, start: int, tensor: torch.Tensor) -> None:
