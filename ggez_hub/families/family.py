@@ -67,13 +67,14 @@ class Layout:
 
     `weights` are paths relative to the folder, in the order in which they are read, `indexes` the
     indexes of those that are shards. `loader` is the class that loads the model, where the library
-    has several.
+    has several; `quantization` how its weights are quantised, if they are.
     """
 
     library: str
     weights: tuple[str, ...]
     loader: str = ""
     indexes: tuple[str, ...] = ()
+    quantization: str = ""
 
 
 Read: TypeAlias = Callable[[str], str]
