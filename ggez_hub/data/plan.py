@@ -92,7 +92,7 @@ class FilterPlan:
             }
         )
 
-    @property
+    @cached_property
     def needs_stages(self) -> bool:
         """Whether anything is left to do behind the stages that look at one example alone."""
         spec = self.spec
