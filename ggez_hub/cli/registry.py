@@ -199,7 +199,8 @@ def affected(named: str | None, hub: str, out: Output) -> None:
     """Published merges made of an adapter, by their locks, whatever its status.
 
     Without one, those made of anything that was yanked since, or that a card names and that is gone from
-    the hub. `marked` are those whose card says so (`ci affected` proposes it).
+    the hub. `marked` are those whose card says so (`ci affected` proposes it); a marked one of which
+    nothing is wrong any longer is listed with what is active again.
     """
     from ggez_hub.registry.affected import affected_merges
 

@@ -242,6 +242,7 @@ class MergeRecord(FrozenModel, strict=False):
     family: str
     method: str
     variant: str | None
+    out_dtype: str | None = None
     engine: str = ENGINE
     base: MergedInput
     adapters: tuple[MergedAdapter, ...]
@@ -257,6 +258,7 @@ class MergeRecord(FrozenModel, strict=False):
             ],
             "method": self.method,
             "engine": self.engine,
+            **({"out_dtype": self.out_dtype} if self.out_dtype else {}),
             **decisive_plugins(self.plugins),
         }
         return digest_json(decisive)

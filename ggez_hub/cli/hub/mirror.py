@@ -44,7 +44,11 @@ from ggez_hub.hardware import size_text
     metavar="PATTERN",
     help="Only paths that match, as *.safetensors; may be repeated.",
 )
-@click.option("--private", is_flag=True, help="Make a new repository private.")
+@click.option(
+    "--private/--public",
+    default=None,
+    help="Make a new repository private or public.  [default: private where not everybody may read the source]",
+)
 @output_options
 def mirror_command(
     repo: str,

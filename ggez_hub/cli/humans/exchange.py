@@ -14,6 +14,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.humans.store import Store
 from ggez_hub.humans.study import read_study
 from ggez_hub.quantities import counted
+from ggez_hub.regions import find_region
 
 TOOLS = ["label-studio", "potato"]
 
@@ -77,7 +78,7 @@ def export_command(
 @click.option("--format", "form", required=True, type=click.Choice(TOOLS), help="Whose it is.")
 @click.option("--side", required=True, type=SIDES, help="Where its raters are from.")
 @click.option("--language", required=True, help="The language in which they worked.")
-@click.option("--country", default="", help="Their country, if it is one (ISO 3166-1).")
+@click.option("--country", default="", help="Their country, if it is one: th, Thailand.")
 @click.option(
     "--kind", type=KINDS, default="person", show_default=True, help="simulated: scripts judged."
 )
@@ -102,6 +103,11 @@ def import_command(
 
     tool = label_studio if form == "label-studio" else potato
     study = read_study(folder)
+    if country:
+        declared = find_region(country)
+        if not declared.is_country:
+            raise UsageProblem(f"{declared.name} is not a country", "Leave --country out.")
+        country = declared.id.upper()
     found = import_annotations(
         study, folder, tool.read_annotations(place), form, side, language, country=country, kind=kind
     )  # fmt: skip

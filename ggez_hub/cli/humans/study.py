@@ -203,13 +203,14 @@ def revoke_command(folder: Path, rater: str, out: Output) -> None:
 @output_options
 def forget_command(folder: Path, rater: str, out: Output) -> None:
     """Delete a rater and every judgement of theirs, and files that may hold them."""
-    from ggez_hub.evaluation.people.ratings import RATINGS
-    from ggez_hub.evaluation.people.scores import SCORES
-
     read_study(folder)
-    Store(folder).forget(rater)
-    for name in (RATINGS, SCORES):
-        (folder / name).unlink(missing_ok=True)
+    # First, so that a forgotten rater is in none of them whenever this is cut off; and what was written
+    # meanwhile.
+    _remove_scores(folder)
+    try:
+        Store(folder).forget(rater)
+    finally:
+        _remove_scores(folder)
     out.document({"forgotten": rater})
     out.line(f"{rater} is forgotten; what was exported or published before is still elsewhere")
     out.line(f"Next: ggez-hub humans score {folder}")
@@ -237,3 +238,13 @@ def serve_command(folder: Path, host: str, port: int, address: str | None, out: 
         out.document({"address": url, "study": str(folder.absolute())})
 
     serve(folder, host, port, address, announce)
+
+
+def _remove_scores(folder: Path) -> None:
+    """Remove the ratings and scores of a study, and what is on its way to them."""
+    from ggez_hub.evaluation.people.ratings import RATINGS
+    from ggez_hub.evaluation.people.scores import SCORES
+
+    for name in (RATINGS, SCORES):
+        for path in (folder / name, *folder.glob(f".{name}.*.partial")):
+            path.unlink(missing_ok=True)

@@ -151,11 +151,15 @@ def _listed(
     )
 
     def read_card() -> CardDocument:
+        from huggingface_hub.errors import EntryNotFoundError
+
         try:
             document = read_pinned_card(hub, card)
             own, ranking = row_of(document, row.path, row.sha256)
         except (ChangedFile, BadCard) as error:
             raise NotFit(f"is not in the index as its card says: {error.message}") from error
+        except EntryNotFoundError as error:
+            raise NotFit(f"is in the index, which does not have its card {row.path}") from error
         if own != row or unpack_ranking(ranking) != unpack_ranking(packed):
             raise NotFit(f"is not in the index as {row.path} says")
         return document
