@@ -59,10 +59,15 @@ def device_bytes() -> int | None:
 
 def free_disk_bytes(out: Path) -> int:
     """Free bytes of the disk on which `out` is or will be."""
-    place = out.absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
+    return shutil.disk_usage(existing_part(out)).free
+
+
+def existing_part(path: Path) -> Path:
+    """The part of a path that exists already."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
 
 
 def taken_bytes(path: Path) -> int:

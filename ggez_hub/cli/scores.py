@@ -83,11 +83,7 @@ def print_scores(
             "by_part": [gain.as_dict() for gain in gains],
         }
     )
-    if found.problems:
-        raise GgezError(
-            f"{place} does not follow from its predictions:\n  " + "\n  ".join(found.problems),
-            "Somebody changed a figure or an answer: ask for the predictions of the measurement.",
-        )
+    found.require_sound(place)
     if changed:
         raise GgezError(
             f"the model answers differ from those of {place}:\n  " + "\n  ".join(changed),

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ggez_hub.hardware import device_bytes, free_disk_bytes
+from ggez_hub.hardware import device_bytes, existing_part, free_disk_bytes
 from ggez_hub.installation import NAME, CheckResult
 
 if TYPE_CHECKING:
@@ -82,9 +82,7 @@ def disks() -> Iterator[CheckResult]:
 
 def _disk(name: str, folder: Path, other: str) -> CheckResult:
     result = partial(CheckResult, "machine", name)
-    there = folder.absolute()
-    while not there.exists():
-        there = there.parent
+    there = existing_part(folder)
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         return result("broken", f"{folder}: {there} cannot be written", other)
     free = free_disk_bytes(folder)

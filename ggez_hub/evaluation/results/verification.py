@@ -58,6 +58,14 @@ class Verification:
         found: dict[str, Any] = self.recomputed["selection"]
         return found
 
+    def require_sound(self, place: Path) -> None:
+        """Raise GgezError where something does not follow; `place` is what was verified."""
+        if self.problems:
+            raise GgezError(
+                f"{place} does not follow from its predictions:\n  " + "\n  ".join(self.problems),
+                "Somebody changed a figure or an answer: ask for the predictions of the measurement.",
+            )
+
     @property
     def policies(self) -> tuple[PolicyOutcome, ...]:
         return policies_of(self.evidence)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.scores import NotComparable, Sides, parity_difference
 from ggez_hub.evaluation.results.breakdown import suite
 from ggez_hub.evaluation.results.evidence import RESULTS
@@ -78,11 +77,7 @@ def gains_beside(plain: Verification) -> tuple[Gain, ...]:
     found = []
     for folder in folders:
         own = verify_evidence(folder)
-        if own.problems:
-            raise GgezError(
-                f"{folder} does not follow from its predictions:\n  " + "\n  ".join(own.problems),
-                "Somebody changed a figure or an answer: ask for the predictions of the measurement.",
-            )
+        own.require_sound(folder)
         if own.evidence.header.parts is not None:
             found.append(_gain(plain, own, own.evidence.header.parts))
     return tuple(found)

@@ -13,7 +13,7 @@ from ggez_hub.cards.measurements import Baselines, ComposedAdapter, JointCurve
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.schema import is_adapter
 from ggez_hub.cards.values import UNKNOWN
-from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.models.model_under_test import model_digest
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.evidence import Evidence
@@ -118,10 +118,7 @@ def _open(results: Path, place: Path) -> tuple[Path, CardDocument, Evidence]:
     """The card with its path, and results whose every figure follows from their answers."""
     found = verify_evidence(results)
     evidence = found.evidence
-    if found.problems:
-        raise GgezError(
-            f"{results} does not follow from its predictions:\n  " + "\n  ".join(found.problems)
-        )
+    found.require_sound(results)
     if evidence.recorded is None:
         raise UsageProblem(f"{results} is a card", "Give the results folder of a sweep.")
     if not any(map(len, evidence.outcomes.values())):
