@@ -7,9 +7,12 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from ggez_hub.automation.budget import read_budget
 from ggez_hub.automation.git_changes import same_evaluator
 from ggez_hub.automation.indexed_cards import indexed_cards
+from ggez_hub.automation.publication import Publisher
 from ggez_hub.automation.remote_evaluation import evidence_in
+from ggez_hub.automation.result_repository import Pusher
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
@@ -161,9 +164,7 @@ def test_evidence_that_is_taken_from_the_index_is_measured_again(registry, measu
     assert [path for path, state in states.items() if state == "measured"] == [SECOND]
 
 
-def test_another_program_measures_all_and_the_index_takes_it(
-    registry, measured, tmp_path, monkeypatch
-):
+def test_another_program_measures_all_and_the_index_takes_it(registry, measured, tmp_path):
     before = git(registry.clone, "rev-parse", "HEAD")
     registry.made.accept({"docs/page.md": "A page", "ggez_hub/cli/help.py": ""})
     # Neither decides an answer.
@@ -175,15 +176,12 @@ def test_another_program_measures_all_and_the_index_takes_it(
     assert "holds what another version of the program measured" in refused.output
     states, _ = registry.states(tmp_path / "out")
     assert [path for path, state in states.items() if state == "measured"] == [FIRST, SECOND]
-    monkeypatch.setenv("HF_TOKEN", registry.store.new_token("curator", "write"))
-    monkeypatch.setenv("HF_ENDPOINT", registry.endpoint)
-    done = CliRunner().invoke(
-        cli, ["ci", "publish", "--repository", str(registry.clone), "--work", str(tmp_path / "out"),
-              "--hub", registry.endpoint],
-    )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    hub = Hub(registry.endpoint, None, signatures="off")
-    now = git(registry.clone, "rev-parse", "HEAD")
+    hub = Hub(registry.endpoint, registry.store.new_token("curator", "write"), signatures="off")
+    budget, now = read_budget(PROJECT), git(registry.clone, "rev-parse", "HEAD")
+    work = tmp_path / "out"
+    Publisher(registry.clone, hub, work, budget, now, print).publish(
+        Pusher(hub, budget, work / "results", print)
+    )
     for path in (FIRST, SECOND):
         known = indexed_cards(hub)[path]
         rows = [row for own in known.document.card.curve.values() for row in own.values()]
