@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ggez_hub.cards import alpha_record
 from ggez_hub.cli.asked_measurements import AskedSweep
 from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options
 from ggez_hub.cli.models import cache_option, card_of
@@ -47,7 +48,6 @@ def sweep_command(
     part that it names is swept beside the plain betas. `ggez-hub verify DIR`
     recomputes every figure of the results.
     """
-    from ggez_hub.cards import alpha_record
     from ggez_hub.cli.measurement import open_recipe
     from ggez_hub.evaluation.sweep.run import sweep
     from ggez_hub.evaluation.sweep.tasks import answer_tasks
@@ -79,8 +79,7 @@ def sweep_command(
                 )
     print_scores(target, out)
     out.line("")
-    for step in _next_steps(target, opened):
-        out.line(step)
+    out.lines(_next_steps(target, opened))
 
 
 def _next_steps(results: Path, opened: OpenedSweep) -> list[str]:

@@ -72,7 +72,7 @@ def swept(dataset, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_shares_of_any_number_have_the_bytes_of_one_process(
+def test_shards_of_any_number_have_the_bytes_of_one_process(
     swept, tmp_path, computed, small_chunks
 ):
     run("sweep", swept, "-o", tmp_path / "one")
@@ -181,7 +181,7 @@ def test_a_command_that_is_killed_goes_on_where_it_was(swept, tmp_path, computed
 
 
 @pytest.mark.slow
-def test_a_share_that_was_stopped_is_not_asked_again(swept, tmp_path, computed, small_chunks):
+def test_a_shard_that_was_stopped_is_not_asked_again(swept, tmp_path, computed, small_chunks):
     """By another number of shards either."""
     out = tmp_path / "out"
     stopped = []

@@ -55,7 +55,7 @@ class Asked(Hashable, Protocol):
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """Every `of`-th chunk, from the one with this number."""
 
     number: int
@@ -79,7 +79,7 @@ class AnswerTasks:
         rounds = [] if shards == 1 else ["questions", "judgements"][: 1 + judged]
         key = digest_json([model.digest for model in models])
         for name in rounds:
-            task = partial(_answer_share, self.asked, grid, name, shards)
+            task = partial(_answer_shard, self.asked, grid, name, shards)
             self._run(name, task, len(models) * shards, points.work / key / f"{name}-{shards}")
         self._run(
             "points",
@@ -110,10 +110,10 @@ def answer_tasks(engine: Engine, asked: Asked, shards: int | None) -> Iterator[A
             _opened.cache_clear()
 
 
-def answer_share(
-    model: ModelUnderTest, tasks: Sequence[PreparedTask], known: AnswerCache, share: Share
+def answer_shard(
+    model: ModelUnderTest, tasks: Sequence[PreparedTask], known: AnswerCache, shard: Shard
 ) -> None:
-    """Answer a share of the questions; none of a model whose work cannot be divided."""
+    """Answer a shard of the questions; none of a model whose work cannot be divided."""
     subject = model.open(known)
     if not isinstance(subject, DivisibleModel):
         return
@@ -126,7 +126,7 @@ def answer_share(
                 new = [key for key in inputs if key not in seen]
                 seen.update(new)
                 for start in range(0, len(new), work.chunk):
-                    if next(chunks) % share.of == share.number:
+                    if next(chunks) % shard.of == shard.number:
                         part = new[start : start + work.chunk]
                         work.answer({key: inputs[key] for key in part})
 
@@ -138,14 +138,14 @@ def _opened(asked: Asked) -> tuple[Sequence[Points], Meeting]:
     return asked.open(meeting), meeting
 
 
-def _answer_share(asked: Asked, grid: int, name: str, shards: int, number: int) -> None:
+def _answer_shard(asked: Asked, grid: int, name: str, shards: int, number: int) -> None:
     found, meeting = _opened(asked)
-    points, (place, share) = found[grid], divmod(number, shards)
+    points, (place, shard) = found[grid], divmod(number, shards)
     model = points.all_models[place]
     folder = meeting_folder(points.work, model)
     # The files of the same round are being written.
-    meeting.go_to(folder, f"{name}-{share}-of-{shards}", f"{name}-*-of-{shards}")
-    answer_share(model, points.tasks, points.known(model), Share(share, shards))
+    meeting.go_to(folder, f"{name}-{shard}-of-{shards}", f"{name}-*-of-{shards}")
+    answer_shard(model, points.tasks, points.known(model), Shard(shard, shards))
 
 
 def _answer_point(asked: Asked, grid: int, number: int) -> None:
