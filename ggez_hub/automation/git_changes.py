@@ -20,6 +20,7 @@ from dulwich.repo import Repo
 from ggez_hub.cards import BadCard, CardDocument, read_card
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.hub.client import COMMIT
 from ggez_hub.regions.kof import SHIPPED_RELEASE, releases
 from ggez_hub.regions.kof_import import import_release
 
@@ -169,10 +170,10 @@ BESIDE = frozenset({b"charts", b"cli", b"embedded", b"humans", b"site", b"traini
 def same_evaluator(repository: Path, evaluator: str) -> bool:
     """Whether the program at a commit of the clone would answer as that of its head does."""
     with Repo(str(repository)) as repo:
-        try:
-            before = _commit(repo.object_store, ObjectID(evaluator.encode()))
-        except (KeyError, ValueError):  # another clone's, or not a commit
+        wanted = ObjectID(evaluator.encode())
+        if not COMMIT.fullmatch(evaluator) or wanted not in repo.object_store:
             return False
+        before = _commit(repo.object_store, wanted)
         now = _commit(repo.object_store, repo.head())
         return all(_decisive(repo, before, path) == _decisive(repo, now, path) for path in DECISIVE)
 

@@ -18,7 +18,7 @@ from ggez_hub.automation.contribution_rules import ProposedCard
 from ggez_hub.automation.cost import RUNNER, Cost, cost, hours_of
 from ggez_hub.automation.evaluation import Division, Evaluated, evaluate
 from ggez_hub.automation.git_changes import import_committed, same_evaluator
-from ggez_hub.automation.indexed_cards import indexed_cards
+from ggez_hub.automation.indexed_cards import IndexedCard, indexed_cards
 from ggez_hub.automation.suite import betas_of, suite_of
 from ggez_hub.cards import AdapterCard, BadCard, read_card
 from ggez_hub.cards.schema import is_adapter
@@ -91,37 +91,43 @@ def accepted(repository: Path, hub: Hub, out: Path) -> Iterator[AcceptedCard]:
     for place in sorted((repository / "cards").glob("*/*/*.md")):
         path = place.relative_to(repository).as_posix()
         try:
-            proposed = ProposedCard(path, read_card(place), None)
-            card = proposed.document.card
-            if card.status.state != "active" or not card.pinned:
-                yield AcceptedCard(path, is_stale=False, why="is not active, or not pinned yet")
-                continue
-            if not hub.exists(location_of(card).repo):
-                why = f"{location_of(card).repo} is not on {hub.endpoint}"
-                yield AcceptedCard(path, is_stale=False, why=why)
-                continue
-            here = out / EVIDENCE / proposed.name
-            known, name = indexed.get(path), proposed.name
-            if (here / RESULTS).is_file():
-                results: Path | None = here
-            else:
-                results = known.fetch_results(hub, name) if known else None
-            why = _difference(results, card, data, repository)
-            had = f"has a result in {'this folder' if results == here else 'the index'}"
-            yield AcceptedCard(path, bool(why), why or had, proposed)
+            found = _compared(path, place, indexed.get(path), out, data, repository)
         except BadCard as problem:
-            yield AcceptedCard(path, is_stale=False, why=f"cannot be read: {first_line(problem)}")
+            found = AcceptedCard(path, is_stale=False, why=f"cannot be read: {first_line(problem)}")
         # The repository and its files are a stranger's: anything may be raised.
         except Exception as problem:
-            yield AcceptedCard(path, is_stale=False, why=first_line(problem))
+            found = AcceptedCard(path, is_stale=False, why=first_line(problem))
+        yield found
 
 
-def _difference(results: Path | None, card: AdapterCard, data: TaskData, repository: Path) -> str:
+def _compared(
+    path: str,
+    place: Path,
+    known: IndexedCard | None,
+    out: Path,
+    data: TaskData,
+    repository: Path,
+) -> AcceptedCard:
+    proposed = ProposedCard(path, read_card(place), None)
+    card, repo = proposed.document.card, location_of(proposed.document.card).repo
+    if card.status.state != "active" or not card.pinned:
+        return AcceptedCard(path, is_stale=False, why="is not active, or not pinned yet")
+    if not data.hub.exists(repo):
+        return AcceptedCard(path, is_stale=False, why=f"{repo} is not on {data.hub.endpoint}")
+    results, where = out / EVIDENCE / proposed.name, "this folder"
+    if not (results / RESULTS).is_file():
+        fetched = known.fetch_results(data.hub, proposed.name) if known else None
+        if fetched is None:
+            suite_of(card)
+            return AcceptedCard(path, is_stale=True, why="has no result yet", proposed=proposed)
+        results, where = fetched, "the index"
+    why = _difference(results, card, data, repository)
+    return AcceptedCard(path, bool(why), why or f"has a result in {where}", proposed)
+
+
+def _difference(results: Path, card: AdapterCard, data: TaskData, repository: Path) -> str:
     """Why a result is not of what the card is now; empty where it is. Raises GgezError without tasks."""
-    suite, tasks = suite_of(card)
-    if results is None:
-        return "has no result yet"
-    header = read_header(results)
+    (suite, tasks), header = suite_of(card), read_header(results)
     if header.measured_by != "registry" or not same_evaluator(repository, header.evaluator):
         return f"was measured by another program ({header.evaluator[:12]})"
     if header.region != card.region or header.models != _models(

@@ -3,7 +3,7 @@
 First each model's questions are divided. One process would compute them in chunks, in an order that
 follows from the tasks alone; of n shards each computes every n-th chunk, so that nothing depends on
 n, to the last bit on machines that compute alike. Where a judge is asked about drawings, that is a second
-round: his questions follow from what was drawn. Then each model is one task, which takes the answers from
+round: its questions follow from what was drawn. Then each model is one task, which takes the answers from
 where they met and computes what is left. After that `sweep` opens no model of them.
 """
 
