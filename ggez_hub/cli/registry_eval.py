@@ -22,6 +22,7 @@ from ggez_hub.progress import task
 from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
+    from ggez_hub.automation.cost import Cost
     from ggez_hub.automation.evaluation import Division
     from ggez_hub.automation.stale_results import DeviceCost, Limit, StalePlan
 
@@ -185,36 +186,29 @@ def _measure_stale(
 
 
 def _print_plan(plans: list[StalePlan], out: Output) -> None:
-    totals: dict[str, list[DeviceCost]] = {}
-    rows = []
-    for each in plans:
-        if each.cost is None:
-            continue
-        for on in each.devices:
-            totals.setdefault(on.machine, []).append(on)
-            size, asked = f"{each.cost.fetch_bytes / 1e6:,.1f} MB", f"{each.cost.answers or 0:,}"
-            rows.append((each.card.path, size, asked, *_figures([on])))
-    if len(plans) > 1:
-        fetched = sum(each.cost.fetch_bytes for each in plans if each.cost) / 1e6
-        answers = sum(each.cost.answers or 0 for each in plans if each.cost)
-        rows += [
-            ("all", f"{fetched:,.1f} MB", f"{answers:,}", *_figures(own)) for own in totals.values()
-        ]
+    known = [(each.card.path, each.cost, on) for each in plans if each.cost for on in each.devices]
+    rows = [(path, *_figures([(costs, on)])) for path, costs, on in known]
+    for machine in dict.fromkeys(on.machine for _, _, on in known):
+        own = [(costs, on) for _, costs, on in known if on.machine == machine]
+        if len(own) > 1:
+            rows.append((f"{len(own)} cards", *_figures(own)))
     if rows:
         columns = ("card", "to fetch", "answers", "device", "hours", "dollars", "")
         out.table(columns, rows, title="What measuring takes, by device")
         out.line("")
 
 
-def _figures(own: list[DeviceCost]) -> tuple[str, str, str, str]:
-    hours = [sum(on.hours[side] for on in own) for side in (0, 1)]
-    priced = [on.usd for on in own if on.usd is not None]
+def _figures(own: list[tuple[Cost, DeviceCost]]) -> tuple[str, str, str, str, str, str]:
+    fetched, answers = (sum(c.fetch_bytes for c, _ in own), sum(c.answers or 0 for c, _ in own))
+    hours = [sum(on.hours[side] for _, on in own) for side in (0, 1)]
+    priced = [on.usd for _, on in own if on.usd is not None]
     money = "unknown"
     if len(priced) == len(own):
         low, high = (sum(usd[side] for usd in priced) for side in (0, 1))
         money = f"{low:.2f} to {high:.2f}"
-    known = "" if all(on.measured for on in own) else "by arithmetic, not measured"
-    return own[0].machine, f"{hours[0]:.2g} to {hours[1]:.2g}", money, known
+    known = "" if all(on.measured for _, on in own) else "by arithmetic, not measured"
+    span = f"{hours[0]:.2g} to {hours[1]:.2g}"
+    return f"{fetched / 1e6:,.1f} MB", f"{answers:,}", own[0][1].machine, span, money, known
 
 
 def _as_dict(each: StalePlan) -> dict[str, object]:
