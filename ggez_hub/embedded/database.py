@@ -229,8 +229,40 @@ CREATE TRIGGER discussion_commented AFTER INSERT ON events WHEN NEW.kind = 'comm
 END;
 """
 
+# Collections.
+_V5: Final = """
+CREATE TABLE collections (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    owner INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    title TEXT NOT NULL,
+    description TEXT,
+    private INTEGER NOT NULL,
+    theme TEXT NOT NULL DEFAULT 'blue',
+    position INTEGER NOT NULL,
+    updated INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
+);
+CREATE INDEX collections_by_owner ON collections (owner);
+CREATE TABLE collection_items (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    collection INTEGER NOT NULL REFERENCES collections ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    note TEXT,
+    repo INTEGER REFERENCES repos ON DELETE CASCADE,
+    paper TEXT,
+    nested INTEGER REFERENCES collections ON DELETE CASCADE,
+    UNIQUE (collection, repo),
+    UNIQUE (collection, paper),
+    UNIQUE (collection, nested)
+);
+CREATE INDEX collection_items_by_repo ON collection_items (repo);
+CREATE INDEX collection_items_by_paper ON collection_items (paper);
+CREATE INDEX collection_items_by_nested ON collection_items (nested);
+"""
+
 # From each version of the schema to the next.
-STEPS: Final = (_V1, _V2, _V3, _V4)
+STEPS: Final = (_V1, _V2, _V3, _V4, _V5)
 
 
 class Database:
@@ -250,8 +282,9 @@ class Database:
             while self._opened:
                 self._opened.pop().close()
 
-    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        return self._connection().execute(sql, values).fetchall()
+    def rows(self, sql: str, *values: Any, **named: Any) -> list[sqlite3.Row]:
+        """The rows of a query, with its values in order, or by name."""
+        return self._connection().execute(sql, named or values).fetchall()
 
     def row(self, sql: str, *values: Any) -> sqlite3.Row | None:
         """The first row of a query, or None."""

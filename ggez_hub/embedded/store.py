@@ -27,6 +27,7 @@ from ggez_hub.embedded.access_control import Grants
 from ggez_hub.embedded.accounts import Accounts, owner_token
 from ggez_hub.embedded.catalog import Catalog, RepoRecord
 from ggez_hub.embedded.changes import Change, Remove, put_files
+from ggez_hub.embedded.collections import Collections
 from ggez_hub.embedded.commits import Signature
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.discussions import Discussions
@@ -59,6 +60,7 @@ class HubStore(AbstractContextManager["HubStore"]):
         self.database = Database(root / "hub.sqlite3")
         self.accounts = Accounts(self.database)
         self.catalog = Catalog(self.database)
+        self.collections = Collections(self.database)
         self.discussions = Discussions(self.database)
         self.grants = Grants(self.database)
         self.index = ListingIndex(self.database)

@@ -23,6 +23,7 @@ from ggez_hub.embedded.errors import HubError, is_full
 from ggez_hub.embedded.http import (
     access,
     access_routes,
+    collection_routes,
     commit_routes,
     discussion_routes,
     file_routes,
@@ -174,6 +175,7 @@ def create_app(
             *access_routes.routes,
             *repo_routes.routes,
             *commit_routes.routes,
+            *collection_routes.routes,
             *discussion_routes.routes,
             *info_routes.routes,
             *lfs_routes.routes,
