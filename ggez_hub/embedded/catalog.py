@@ -42,6 +42,15 @@ class RepoRecord:
         return URL_PREFIXES[self.type] + self.id
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An LFS object of a repo; when it came, or was last announced, in seconds since 1970."""
+
+    oid: str
+    size: int
+    used: int
+
+
 class Catalog:
     """The table of repos. Names that differ only in case are one name."""
 
@@ -191,6 +200,18 @@ class Catalog:
                 )
         return unused
 
+    def release(self, repo: RepoRecord, oids: Iterable[str]) -> list[str]:
+        """Let a repo hold `oids` no longer; those that no other repo holds."""
+        orphans = []
+        with self._database.transaction() as connection:
+            for oid in oids:
+                connection.execute(
+                    "DELETE FROM objects WHERE repo = ? AND oid = ?", (repo.key, oid)
+                )
+                if not connection.execute("SELECT 1 FROM objects WHERE oid = ?", (oid,)).fetchone():
+                    orphans.append(oid)
+        return orphans
+
     def linked(self, repo: RepoRecord, oids: Iterable[str]) -> dict[str, int]:
         """Which of `oids` a repo holds, with their sizes."""
         query = "SELECT oid, size FROM objects WHERE repo = ? AND oid = ?"
@@ -210,6 +231,11 @@ class Catalog:
         """The sizes of a repo's LFS objects."""
         rows = self._database.rows("SELECT DISTINCT size FROM objects WHERE repo = ?", repo.key)
         return {row["size"] for row in rows}
+
+    def held(self, repo: RepoRecord) -> list[Held]:
+        """The LFS objects of a repo, largest first."""
+        query = "SELECT oid, size, used FROM objects WHERE repo = ? ORDER BY size DESC, oid"
+        return [from_row(Held, row) for row in self._database.rows(query, repo.key)]
 
     def used_storage(self, repo: RepoRecord) -> int:
         """The bytes of a repo's LFS objects."""

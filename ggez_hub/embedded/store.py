@@ -152,6 +152,22 @@ class HubStore(AbstractContextManager["HubStore"]):
             self.xet.remove_unused()
         self.folders.discard(self.folder(repo))
 
+    def remove_large(self, repo: RepoRecord, oids: Collection[str]) -> None:
+        """Let a repo hold large files no longer, and delete those that no other one holds.
+
+        Chunks that came by Xet stay until garbage is collected; on a full disk this works, too.
+        """
+        held = self.catalog.linked(repo, oids)
+
+        def remove() -> None:
+            with self.lfs.lock():
+                for oid in self.catalog.release(repo, held):
+                    self.lfs.remove(oid)
+                self.xet.remove_unused()
+
+        self.reserve.spend_on(remove)
+        self.reserve.fill()
+
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
         """Give a repo another id.
 

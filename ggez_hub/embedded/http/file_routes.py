@@ -219,6 +219,9 @@ def _file(request: Request, *, raw: bool) -> Response:
         access.store(request).catalog.refuse_purged([entry.oid, entry.lfs.oid if entry.lfs else ""])
         if raw:
             entry = replace(entry, lfs=None)
+        if entry.lfs and not access.store(request).catalog.linked(repo, [entry.lfs.oid]):
+            # Another repo may hold the same.
+            raise EntryNotFoundError("This file was removed from the repo")
         headers = _headers(snapshot.commit, entry)
         if flag(request, "download"):
             headers["Content-Disposition"] = headers["Content-Disposition"].replace(
