@@ -229,7 +229,8 @@ CREATE TRIGGER discussion_commented AFTER INSERT ON events WHEN NEW.kind = 'comm
 END;
 """
 
-# Collections.
+# Collections. Webhooks of users, who are told of what they may see: `watched` is JSON, a list of names with the type
+# of each where it is not any. A bounded number of deliveries waits for each.
 _V5: Final = """
 CREATE TABLE collections (
     key INTEGER PRIMARY KEY,
@@ -259,6 +260,41 @@ CREATE TABLE collection_items (
 CREATE INDEX collection_items_by_repo ON collection_items (repo);
 CREATE INDEX collection_items_by_paper ON collection_items (paper);
 CREATE INDEX collection_items_by_nested ON collection_items (nested);
+ALTER TABLE webhooks ADD COLUMN owner INTEGER REFERENCES accounts ON DELETE CASCADE;
+ALTER TABLE webhooks ADD COLUMN domains TEXT NOT NULL DEFAULT 'repo discussion';
+ALTER TABLE webhooks ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;
+UPDATE webhooks SET watched = json_array(json_object('name', watched));
+DROP VIEW watched_repos;
+CREATE VIEW webhooks_that_see AS
+    SELECT webhooks.key AS webhook, repos.key AS repo FROM webhooks, repos
+    WHERE owner IS NULL OR private = 0 OR namespace IN (
+        SELECT name FROM accounts WHERE accounts.key = owner UNION ALL
+        SELECT name FROM members JOIN accounts ON accounts.key = org WHERE user = owner
+    ) OR EXISTS (SELECT 1 FROM accounts WHERE accounts.key = owner AND admin);
+CREATE VIEW watched_repos AS
+    SELECT DISTINCT webhooks.key AS webhook, repos.key AS repo, repos.type AS type,
+        namespace || '/' || repos.name AS name, private
+    FROM webhooks, json_each(watched) AS item, repos
+    WHERE NOT disabled
+    AND json_extract(item.value, '$.name') COLLATE NOCASE IN (namespace, namespace || '/' || repos.name)
+    AND coalesce(json_extract(item.value, '$.type'), repos.type) IN ('user', 'org', repos.type)
+    AND EXISTS (
+        SELECT 1 FROM webhooks_that_see AS seen WHERE seen.webhook = webhooks.key AND seen.repo = repos.key
+    );
+CREATE INDEX deliveries_by_webhook ON deliveries (webhook);
+CREATE TRIGGER delivery_recorded AFTER INSERT ON deliveries BEGIN
+    DELETE FROM deliveries WHERE key = NEW.key AND NOT EXISTS (
+        SELECT 1 FROM webhooks WHERE key = NEW.webhook AND instr(
+            domains, CASE WHEN NEW.scope LIKE 'discussion%' THEN 'discussion' ELSE 'repo' END
+        )
+    );
+    UPDATE webhooks SET failed = failed + 1 WHERE key = NEW.webhook AND EXISTS (
+        SELECT 1 FROM deliveries WHERE webhook = NEW.webhook LIMIT 1 OFFSET 1000
+    );
+    DELETE FROM deliveries WHERE webhook = NEW.webhook AND key <= (
+        SELECT key FROM deliveries WHERE webhook = NEW.webhook ORDER BY key DESC LIMIT 1 OFFSET 1000
+    );
+END;
 """
 
 # From each version of the schema to the next.

@@ -115,6 +115,15 @@ class CollectionNotFoundError(HubError):
         super().__init__(message)
 
 
+class WebhookNotFoundError(HubError):
+    """The caller has no such webhook."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("Webhook not found")
+
+
 class AlreadyExistsError(HubError):
     """The name is taken."""
 

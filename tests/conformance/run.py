@@ -99,6 +99,7 @@ def hub(root: Path) -> Iterator[str]:
     """The address of a hub that knows the accounts of the suite."""
     command = [sys.executable, "-c", "from ggez_hub.cli.main import main; main()", "serve"]
     options = ["--root", str(root), "--port", "0", "--accounts", str(HERE / "accounts.yaml")]
+    options += ["--webhook-host", "webhook.site"]
     with subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
