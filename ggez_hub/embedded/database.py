@@ -230,7 +230,8 @@ END;
 """
 
 # Collections. Webhooks of users, who are told of what they may see: `watched` is JSON, a list of names with the type
-# of each where it is not any. A bounded number of deliveries waits for each.
+# of each where it is not any. A bounded number of deliveries waits for each. Whom a xorb counts against until a
+# file is made of it.
 _V5: Final = """
 CREATE TABLE collections (
     key INTEGER PRIMARY KEY,
@@ -281,6 +282,9 @@ CREATE VIEW watched_repos AS
     AND EXISTS (
         SELECT 1 FROM webhooks_that_see AS seen WHERE seen.webhook = webhooks.key AND seen.repo = repos.key
     );
+ALTER TABLE xorbs ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE xorbs ADD COLUMN account TEXT COLLATE NOCASE;
+CREATE INDEX xorbs_by_account ON xorbs (account) WHERE account IS NOT NULL;
 CREATE INDEX deliveries_by_webhook ON deliveries (webhook);
 CREATE TRIGGER delivery_recorded AFTER INSERT ON deliveries BEGIN
     DELETE FROM deliveries WHERE key = NEW.key AND NOT EXISTS (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.hub.client import Hub
-from ggez_hub.hub.mirror import Mirrored, allowed
+from ggez_hub.hub.mirror import Mirrored, allowed, check_size
 from ggez_hub.hub.repository_files import HubFile, RepoAtCommit
 
 if TYPE_CHECKING:
@@ -28,13 +28,15 @@ def mirror_history(
     repo_type: str = "model",
     allow: Sequence[str] = (),
     private: bool = False,
+    max_size: int | None = None,
 ) -> Mirrored:
     """Make the branch `main` of a repository in `store` the commit `revision` of `repo` in `source`.
 
     History comes by git, so that commits have their ids; of large files those of the one commit come,
     where their paths match `allow`, one after the other. Each is compared with the sha256 that git
     names for it, and the tree with the list of the source. What came before does not come again. The
-    branch moves at the end. Raises GgezError.
+    branch moves at the end. Raises GgezError, also where the large files, or what git sends, have more than
+    `max_size` bytes.
     """
     from ggez_hub.embedded.names import branch_ref
     from ggez_hub.embedded.reachable import Reachable
@@ -43,9 +45,10 @@ def mirror_history(
     large = [file for file in allowed(at.files, allow) if file.sha256 is not None]
     if not allowed(at.files, allow):
         raise GgezError(f"{repo}@{at.revision[:12]} has no file that matches {', '.join(allow)}")
+    check_size(large, max_size)
     store.create_repo(repo_type, repo, private=private, exist_ok=True)
     record = store.repo(repo_type, repo)
-    _fetch_history(source, repo, repo_type, store.folder(record), at.revision)
+    _fetch_history(source, repo, repo_type, store.folder(record), at.revision, max_size)
     sent = [file.path for file in large if _bring(source, store, record, at, file, repo_type)]
     with store.git(record) as git:
         listed = git.snapshot(at.revision).listing(recursive=True)
@@ -101,8 +104,10 @@ def _bring(
     return True
 
 
-def _fetch_history(source: Hub, repo: str, repo_type: str, folder: Path, commit: str) -> None:
-    """Fetch a commit and its ancestors into a bare repository; no ref moves."""
+def _fetch_history(
+    source: Hub, repo: str, repo_type: str, folder: Path, commit: str, most: int | None
+) -> None:
+    """Fetch a commit and its ancestors into a bare repository, `most` bytes; no ref moves."""
     import urllib3
     from dulwich.client import HttpGitClient
     from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
@@ -119,6 +124,21 @@ def _fetch_history(source: Hub, repo: str, repo_type: str, folder: Path, commit:
         heads |= {oid for name, oid in refs.items() if oid and name.startswith(b"refs/tags/")}
         return [wanted] if wanted in set(refs.values()) else sorted(heads)
 
+    received = 0
+
+    def bounded(write: Callable[[bytes], int]) -> Callable[[bytes], int]:
+        def count(data: bytes) -> int:
+            nonlocal received
+            received += len(data)
+            if most is not None and received > most:
+                raise GgezError(
+                    f"the history of {repo} has more than the {most} bytes that are allowed",
+                    "Give a larger --max-size, or the other hub by --hub: then no history comes.",
+                )
+            return write(data)
+
+        return count
+
     # A redirect could lead the token elsewhere.
     pool = urllib3.PoolManager(retries=urllib3.Retry(2, redirect=0), timeout=TIMEOUT)
     user = "hf" if source.token else None
@@ -131,10 +151,18 @@ def _fetch_history(source: Hub, repo: str, repo_type: str, folder: Path, commit:
                 source.endpoint,
                 pool_manager=pool,
                 quiet=True,
+                thin_packs=False,
                 username=user,
                 password=source.token,
             )
-            client.fetch(f"/{prefix}{repo}", git, determine_wants=wants)
+            file, finish, abandon = git.object_store.add_pack()
+            try:
+                walker = git.get_graph_walker()
+                client.fetch_pack(f"/{prefix}{repo}", wants, walker, bounded(file.write))
+            except BaseException:
+                abandon()
+                raise
+            finish()
             complete = wanted in git.object_store
     except (
         GitProtocolError,

@@ -26,6 +26,7 @@ from ggez_hub.embedded.http.body import limits, read
 from ggez_hub.embedded.http.commit_routes import target
 from ggez_hub.embedded.http.parameters import API, REVISION
 from ggez_hub.embedded.http.xet_access import CAS, Caller, caller, connection, may_read
+from ggez_hub.embedded.store import HubStore
 from ggez_hub.embedded.xet.hashing import HASH_BYTES, from_hex, to_hex
 from ggez_hub.embedded.xet.shard import MAX_SHARD, Shard, parse, serialize
 from ggez_hub.embedded.xet.xorb import MAX_XORB
@@ -48,12 +49,15 @@ def write_token(request: Request) -> Response:
 
 async def receive_xorb(request: Request) -> Response:
     """POST {cas}/v1/xorbs/default/{hash}: chunks, checked as they come."""
-    store, repo, _, _ = await run_in_threadpool(caller, request, "write")
+    who = await run_in_threadpool(caller, request, "write")
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > MAX_XORB:
         raise TooLargeError(f"A xorb is at most {MAX_XORB} bytes")
     digest = from_hex(request.path_params["hash"])
-    receiving = store.xet.receive(repo, digest)
+    account = _charged(who)
+    size = int(announced) if announced.isdigit() else MAX_XORB
+    await run_in_threadpool(_check_quota, who.store, account, size, unnamed=True)
+    receiving = who.store.xet.receive(who.repo, digest, account)
     incoming = await run_in_threadpool(receiving.__enter__)
     try:
         async for block in _blocks(request):
@@ -63,6 +67,20 @@ async def receive_xorb(request: Request) -> Response:
         raise
     await run_in_threadpool(receiving.__exit__, None, None, None)
     return JSONResponse({"was_inserted": True})
+
+
+def _charged(who: Caller) -> str:
+    """Against whom chunks count: against a repo's owner only what their own people send."""
+    namespace, principal = who.repo.namespace, who.principal
+    return namespace if principal is None or principal.may_write(namespace) else principal.name
+
+
+def _check_quota(store: HubStore, account: str, more: int, *, unnamed: bool = False) -> None:
+    try:
+        store.quotas.check(account, more, unnamed=unnamed)
+    except QuotaExceededError as error:
+        # The client tries again for minutes where a server fails.
+        raise QuotaExceededError(error.message, 403) from None
 
 
 async def _blocks(request: Request) -> AsyncIterator[bytes]:
@@ -130,11 +148,7 @@ def _checked(who: Caller, data: bytes, limit: int) -> Shard:
     who.store.catalog.refuse_purged(file.sha256 for file in shard.files)
     held = who.store.catalog.linked(who.repo, [file.sha256 for file in shard.files])
     new = sum(file.size for file in shard.files if file.sha256 not in held)
-    try:
-        who.store.quotas.check(who.repo.namespace, new)
-    except QuotaExceededError as error:
-        # The client tries again for minutes where a server fails.
-        raise QuotaExceededError(error.message, 403) from None
+    _check_quota(who.store, who.repo.namespace, new)
     who.store.xet.check(who.repo, shard)
     return shard
 

@@ -40,12 +40,12 @@ class XetCatalog:
         """
         return self._database.secret(_GENERATION).hex()[:16]
 
-    def link(self, repo: RepoRecord, xorbs: Iterable[str]) -> None:
-        """Record that the files of a repo may refer to xorbs."""
+    def link(self, repo: RepoRecord, xorb: str, size: int, account: str) -> None:
+        """Record a xorb, to which the files of a repo may refer; until one does, it counts against `account`."""
         with self._database.transaction() as connection:
-            for xorb in xorbs:
-                connection.execute("INSERT OR IGNORE INTO xorbs VALUES (?)", (xorb,))
-                _offer(connection, repo, xorb)
+            query = "INSERT OR IGNORE INTO xorbs (hash, size, account) VALUES (?, ?, ?)"
+            connection.execute(query, (xorb, size, account))
+            _offer(connection, repo, xorb)
 
     def offer(self, repo: RepoRecord, xorbs: Iterable[str]) -> None:
         """Let the files of a repo refer to those of `xorbs` that are still there."""
@@ -80,6 +80,10 @@ class XetCatalog:
                     connection.executemany(
                         "INSERT INTO xet_terms VALUES (?, ?)",
                         [(oid, to_hex(xorb)) for xorb in {term.xorb for term in file.terms}],
+                    )
+                    connection.executemany(
+                        "UPDATE xorbs SET account = NULL WHERE hash = ? AND account IS NOT NULL",
+                        [(to_hex(xorb),) for xorb in {term.xorb for term in file.terms}],
                     )
                     connection.executemany(
                         "INSERT OR IGNORE INTO xet_chunks VALUES (?, ?, ?)",

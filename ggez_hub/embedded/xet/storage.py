@@ -55,10 +55,10 @@ class XetObjects:
         return self._root / name[:2] / name[2:4] / name
 
     @contextmanager
-    def receive(self, repo: RepoRecord, digest: bytes) -> Iterator[XorbWriter]:
+    def receive(self, repo: RepoRecord, digest: bytes, account: str) -> Iterator[XorbWriter]:
         """A xorb for a repo, stored when the block ends, and removed if the block fails.
 
-        Raises InvalidRequestError if what came is not a xorb with the hash `digest`.
+        Until a file is made of it, it counts against `account`. Raises InvalidRequestError if what came is not a xorb with the hash `digest`.
         """
         descriptor, name = tempfile.mkstemp(dir=self._incoming)
         temporary = Path(name)
@@ -75,7 +75,7 @@ class XetObjects:
                     temporary.chmod(0o644)
                     temporary.replace(target)
                     sync(target.parent)
-                self.catalog.link(repo, [to_hex(digest)])
+                self.catalog.link(repo, to_hex(digest), target.stat().st_size, account)
         finally:
             temporary.unlink(missing_ok=True)
 
