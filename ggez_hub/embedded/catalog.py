@@ -188,8 +188,14 @@ class Catalog:
     def unlink(
         self, repo: RepoRecord, keep: Collection[str], before: int, *, dry_run: bool
     ) -> list[str]:
-        """Forget the LFS objects of a repo but for `keep`, and what was used since `before`: these."""
-        query = "SELECT oid FROM objects WHERE repo = ? AND used < ?"
+        """Forget the LFS objects of a repo but for `keep`, the files of a bucket, and what was used since `before`.
+
+        Returns what is forgotten.
+        """
+        query = (
+            "SELECT oid FROM objects WHERE repo = ? AND used < ? AND NOT EXISTS "
+            "(SELECT 1 FROM bucket_files AS file WHERE file.repo = objects.repo AND file.oid = objects.oid)"
+        )
         with self._database.transaction() as connection:
             rows = connection.execute(query, (repo.key, before)).fetchall()
             unused = [row["oid"] for row in rows if row["oid"] not in keep]

@@ -229,7 +229,7 @@ CREATE TRIGGER discussion_commented AFTER INSERT ON events WHEN NEW.kind = 'comm
 END;
 """
 
-# Collections. Webhooks of users, who are told of what they may see: `watched` is JSON, a list of names with the type
+# Collections. Files of buckets. Webhooks of users, who are told of what they may see: `watched` is JSON, a list of names with the type
 # of each where it is not any. A bounded number of deliveries waits for each. Whom a xorb counts against until a
 # file is made of it.
 _V5: Final = """
@@ -282,6 +282,17 @@ CREATE VIEW watched_repos AS
     AND EXISTS (
         SELECT 1 FROM webhooks_that_see AS seen WHERE seen.webhook = webhooks.key AND seen.repo = repos.key
     );
+CREATE TABLE bucket_files (
+    repo INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    oid TEXT NOT NULL,
+    mtime INTEGER,
+    content_type TEXT,
+    uploaded INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER)),
+    PRIMARY KEY (repo, path),
+    FOREIGN KEY (repo, oid) REFERENCES objects (repo, oid) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX bucket_files_by_oid ON bucket_files (repo, oid);
 ALTER TABLE xorbs ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE xorbs ADD COLUMN account TEXT COLLATE NOCASE;
 CREATE INDEX xorbs_by_account ON xorbs (account) WHERE account IS NOT NULL;

@@ -27,6 +27,7 @@ def address(template, repo_id):
     namespace, name = repo_id.split("/")
     values = {
         "kind:hub_kind": "models",
+        "kind:hub_bucket": "buckets",
         "kind:hub_prefix": "",
         "namespace:hub_segment": namespace,
         "name:hub_segment": name,

@@ -24,6 +24,7 @@ from ggez_hub.embedded.errors import HubError, is_full
 from ggez_hub.embedded.http import (
     access,
     access_routes,
+    bucket_routes,
     collection_routes,
     commit_routes,
     discussion_routes,
@@ -184,6 +185,7 @@ def create_app(
             *access_routes.routes,
             *repo_routes.routes,
             *commit_routes.routes,
+            *bucket_routes.routes,
             *collection_routes.routes,
             *discussion_routes.routes,
             *info_routes.routes,

@@ -31,7 +31,7 @@ from ggez_hub.embedded.errors import (
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import Body, takes
 from ggez_hub.embedded.http.parameters import next_page, timestamp, window
-from ggez_hub.embedded.names import REPO_TYPES, RepoType
+from ggez_hub.embedded.names import ALL_TYPES, RepoType
 
 PAGE: Final = 100
 # As the Hub does in lists.
@@ -39,7 +39,7 @@ SHOWN_ITEMS: Final = 4
 MAX_CONDITIONS: Final = 32
 
 _PAPER: Final = re.compile(r"[0-9]{4}\.[0-9]{4,5}")
-_KINDS: Final = {f"{kind}s": kind for kind in (*REPO_TYPES, "paper", "collection")}
+_KINDS: Final = {f"{kind}s": kind for kind in (*ALL_TYPES, "paper", "collection")}
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
 Description = Annotated[str, StringConstraints(max_length=150)]

@@ -146,8 +146,10 @@ def _checked(who: Caller, data: bytes, limit: int) -> Shard:
     if any(file.size > limit for file in shard.files):
         raise TooLargeError(f"A file is larger than {limit} bytes")
     who.store.catalog.refuse_purged(file.sha256 for file in shard.files)
-    held = who.store.catalog.linked(who.repo, [file.sha256 for file in shard.files])
-    new = sum(file.size for file in shard.files if file.sha256 not in held)
+    catalog = who.store.xet.catalog
+    new = sum(
+        file.size for file in shard.files if catalog.held(who.repo, to_hex(file.hash)) is None
+    )
     _check_quota(who.store, who.repo.namespace, new)
     who.store.xet.check(who.repo, shard)
     return shard
