@@ -142,7 +142,9 @@ class Change:
         below = (f"{path}/", f"{path}0")
         if self._connection.execute(query, (key, json.dumps(parents), *below)).fetchone():
             raise InvalidPathError("a file and a folder cannot have one name")
-        if self._count >= MOST_FILES:
+        query = "SELECT 1 FROM bucket_files WHERE repo = ? AND path = ?"
+        is_new = self._connection.execute(query, (key, path)).fetchone() is None
+        if is_new and self._count >= MOST_FILES:
             raise TooLargeError(f"A bucket has at most {MOST_FILES} files")
         if oid == EMPTY:
             query = "INSERT OR IGNORE INTO objects (repo, oid, size) VALUES (?, ?, 0)"
@@ -155,7 +157,7 @@ class Change:
             "VALUES (?, ?, ?, ?, ?)",
             (key, path, oid, mtime, content_type),
         )
-        self._count += 1
+        self._count += is_new
 
     def remove(self, path: str) -> bool:
         """Remove a file; whether it was there."""
