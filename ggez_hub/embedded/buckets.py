@@ -20,7 +20,8 @@ from ggez_hub.embedded.database import Database, from_row
 from ggez_hub.embedded.errors import HubError, InvalidPathError, TooLargeError
 
 EMPTY: Final = hashlib.sha256().hexdigest()
-MOST_FILES: Final = 1_000_000
+# They are counted for each answer about a bucket.
+MOST_FILES: Final = 100_000
 _SELECT: Final = (
     "SELECT path, oid, size, hash, mtime, uploaded FROM bucket_files JOIN objects USING (repo, oid) "
     "LEFT JOIN xet_files USING (oid)"
@@ -137,7 +138,7 @@ class Change:
         parents = ["/".join(parts[:depth]) for depth in range(1, len(parts))]
         query = (
             "SELECT 1 FROM bucket_files WHERE repo = ? AND (path IN (SELECT value FROM json_each(?)) "
-            "OR path BETWEEN ? AND ?) LIMIT 1"
+            "OR (path > ? AND path < ?)) LIMIT 1"
         )
         below = (f"{path}/", f"{path}0")
         if self._connection.execute(query, (key, json.dumps(parents), *below)).fetchone():

@@ -31,6 +31,7 @@ from ggez_hub.embedded.lfs import Pointer
 from ggez_hub.embedded.names import RepoType, check_namespace, split_repo_id
 
 PAGE: Final = 1000
+MOST_LISTED: Final = 100
 MOST_OPERATIONS: Final = 10_000
 # What the Xet client has for a file without content, of which nothing is sent.
 EMPTY_HASH: Final = "0" * 64
@@ -72,7 +73,7 @@ def listing(request: Request) -> Response:
         owner = access.known_caller(request).name
     elif not access.store(request).accounts.exists(owner):
         unnamed(request)
-    start, size = window(request, PAGE)
+    start, size = window(request, MOST_LISTED)
     words = request.query_params.get("search", "")
     found = access.store(request).buckets.of(owner, principal, words, start, size + 1)
     headers = next_page(request, start + size) if 0 < size < len(found) else {}

@@ -55,7 +55,7 @@ class Granted(NamedTuple):
     principal: Principal
 
 
-def _visible(request: Request) -> Collection:
+def visible(request: Request) -> Collection:
     """The collection of the request's path; raises CollectionNotFoundError."""
     params = request.path_params
     slug = f"{params['owner']}/{params['slug']}"
@@ -67,7 +67,7 @@ def _writable(request: Request) -> Granted:
 
     Raises CollectionNotFoundError, AuthenticationError, PermissionDeniedError.
     """
-    collection = _visible(request)
+    collection = visible(request)
     principal = access.known_caller(request)
     require_write(principal, collection.owner_name)
     return Granted(access.store(request).collections, collection, principal)
@@ -91,7 +91,7 @@ def listing(request: Request) -> Response:
     start, size = window(request, PAGE)
     found = access.store(request).collections.search(query, access.caller(request), start, size + 1)
     headers = next_page(request, start + size) if 0 < size < len(found) else {}
-    documents = [_document(request, each, SHOWN_ITEMS) for each in found[:size]]
+    documents = [document(request, each, SHOWN_ITEMS) for each in found[:size]]
     return JSONResponse(documents, headers=headers)
 
 
@@ -125,7 +125,7 @@ def _target(request: Request, kind: str, identity: str) -> tuple[Target, int | s
 
 def info(request: Request) -> Response:
     """GET /api/collections/{slug}."""
-    return JSONResponse(_document(request, _visible(request)))
+    return JSONResponse(document(request, visible(request)))
 
 
 class _New(Body):
@@ -151,7 +151,7 @@ def create(request: Request, principal: Principal, data: _New) -> Response:
     except TitleTakenError as error:
         # The client reads the slug from this answer when it was told `exists_ok`.
         return JSONResponse({"error": error.message, "slug": error.slug}, error.status)
-    return JSONResponse(_document(request, made))
+    return JSONResponse(document(request, made))
 
 
 class _Changes(Body):
@@ -172,7 +172,7 @@ def update(request: Request, granted: Granted, data: _Changes) -> Response:
     if data.position is not None:
         granted.collections.place(granted.collection, data.position)
     now = granted.collections.by_key(granted.collection.key)
-    return JSONResponse({"success": True, "data": _document(request, now)})
+    return JSONResponse({"success": True, "data": document(request, now)})
 
 
 def delete(request: Request) -> Response:
@@ -197,7 +197,7 @@ def add_item(request: Request, granted: Granted, data: _NewItem) -> Response:
     """POST /api/collections/{slug}/items {item: {id, type}, note}."""
     target, value = _target(request, data.item.type, data.item.id)
     granted.collections.add_item(granted.collection, target, value, data.note)
-    return JSONResponse(_document(request, granted.collections.by_key(granted.collection.key)))
+    return JSONResponse(document(request, granted.collections.by_key(granted.collection.key)))
 
 
 class _ItemChanges(Body):
@@ -220,7 +220,8 @@ def delete_item(request: Request) -> Response:
     return JSONResponse({"success": True})
 
 
-def _document(request: Request, collection: Collection, most: int | None = None) -> dict[str, Any]:
+def document(request: Request, collection: Collection, most: int | None = None) -> dict[str, Any]:
+    """A collection as the caller sees it, with at most `most` of its items, as in a list."""
     collections, principal = access.store(request).collections, access.caller(request)
     found = collections.items(collection, principal, *([most] if most else []))
     documents = [_item(request, item) for item in found]
