@@ -29,9 +29,6 @@ MODULES = (
     "test_kernels",
     "test_utils_http",
     "test_copy_files",
-    "test_buckets",
-    "test_buckets_cli",
-    "test_buckets_hf_file_system",
     "test_cli_discussions",
     "test_repocard",
     "test_hf_file_system",
@@ -42,7 +39,13 @@ MODULES = (
     "test_snapshot_download",
     "test_cache_layout",
 )
-XET_MODULES = ("test_xet_upload", "test_xet_download")
+XET_MODULES = (
+    "test_xet_upload",
+    "test_xet_download",
+    "test_buckets",
+    "test_buckets_cli",
+    "test_buckets_hf_file_system",
+)
 # What the tests import and a development installation of ours lacks.
 NEEDED = ("pytest-mock", "jedi", "parso")
 
