@@ -40,6 +40,7 @@ def mirror(
     repo_type: str = "model",
     allow: Sequence[str] = (),
     private: bool | None = None,
+    max_size: int | None = None,
 ) -> Mirrored:
     """Make a repository of `target` hold the files of `repo` at a commit of `source`.
 
@@ -47,10 +48,12 @@ def mirror(
     is then refused. `allow` are patterns of the paths that are wanted, all without one; others stay as they are. Every
     file is compared with the digest that the source lists for it: its sha256, or git's id of a small
     one. Either all of it arrives, by one commit, or nothing. What was fetched or sent before is not
-    again. A tag with the name of the source's commit leads to the mirror's own. Raises GgezError.
+    again. A tag with the name of the source's commit leads to the mirror's own. Raises GgezError, also before
+    anything is fetched where the files have more than `max_size` bytes.
     """
     require_token(target)
     at = source.at_commit(repo, revision, repo_type)
+    check_size(allowed(at.files, allow), max_size)
     hidden = is_hidden(at, private)
     ensure_repo(target, repo, private=hidden, repo_type=repo_type)
     if hidden and not target.api.repo_info(repo, repo_type=repo_type).private:
@@ -98,6 +101,16 @@ def mirror(
         tuple(sorted(local)),
         tuple(gone),
     )
+
+
+def check_size(files: Sequence[HubFile], max_size: int | None) -> None:
+    """Raise GgezError if files have more than `max_size` bytes together; None: any number."""
+    size = sum(file.size for file in files)
+    if max_size is not None and size > max_size:
+        raise GgezError(
+            f"the files have {size} bytes together, more than the {max_size} that are allowed",
+            "Choose some of them by --allow, or give a larger --max-size.",
+        )
 
 
 def allowed(files: Sequence[HubFile], patterns: Sequence[str]) -> list[HubFile]:
