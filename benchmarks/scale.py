@@ -1,11 +1,15 @@
-"""What a filter costs by stage, and what would change if duplicates were components.
+"""What a filter costs by stage, what would change if duplicates were components, and what shards cost.
 
     stages      processor seconds and bytes of each stage, for 10,000 captions; from these docs/scale.md
                 has its plans
+    memory      the most that a task of each stage needs, each in a process of its own, for a tenth, a third
+                and all of the rows in 2 and in 8 tasks             flat but for the groups' links
     workers     throughput of rules that compute, two processes against one           aim >= 1.8
     duplicates  of captions that are shaped as those of public corpora: how many rows go if each has to
                 be like a row that stays, and how many if those go too that are like one that goes;
                 of these, how many are not themselves like the row that stays        bound 1 %
+    questions   what dividing the questions of a model takes beside the model: a shard of eight of 10,000
+                questions about pictures of 100 kB, and the joining, with a model that answers at once
 
 The rows are GGEZ_BENCH_ROWS (default 40,000).
 """
@@ -13,12 +17,19 @@ The rows are GGEZ_BENCH_ROWS (default 40,000).
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
+import re
 import tempfile
 import time
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -27,7 +38,20 @@ from ggez_hub.data.deduplication import Signature, fingerprint, near_text_keys, 
 from ggez_hub.data.duplicate_search import _forest
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import DuplicatesSpec, FilterSpec
-from ggez_hub.execution import Engine
+from ggez_hub.evaluation.answers.cache import AnswerCache
+from ggez_hub.evaluation.answers.meeting import Meeting, MetAnswers
+from ggez_hub.evaluation.answers.outcomes import TaskRecord
+from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
+from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_about
+from ggez_hub.evaluation.benchmarks.loaders import Choice
+from ggez_hub.evaluation.benchmarks.multiple_choice import LIKELIHOOD
+from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
+from ggez_hub.evaluation.models import ModelUnderTest
+from ggez_hub.evaluation.models.generative_model import GenerativeModel, Posed
+from ggez_hub.evaluation.sweep.run import measure
+from ggez_hub.evaluation.sweep.tasks import Shard, answer_shard
+from ggez_hub.execution import Engine, Executor, Task
+from ggez_hub.execution.tasks import Marked
 
 ROWS = int(os.environ.get("GGEZ_BENCH_ROWS", "40000"))
 SIMILARITY = 0.9
@@ -39,10 +63,16 @@ TEMPLATES = (
 )
 
 
+# Tasks that a stage is divided into.
+TASKS = (2, 8)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         stages(Path(name))
+        memory(Path(name))
         workers(Path(name))
+        questions(Path(name))
     duplicates()
 
 
@@ -84,13 +114,13 @@ def edited(parts: list[str], draw: random.Random, words: list[str]) -> str:
     return " ".join(parts)
 
 
-def write_corpus(folder: Path, keep: dict[str, object]) -> FilterSpec:
+def write_corpus(folder: Path, keep: dict[str, object], rows: int = ROWS) -> FilterSpec:
     import pyarrow.parquet as pq
 
-    write_texts(folder, ROWS, keep)
+    write_texts(folder, rows, keep)
     place = folder / "rows.parquet"
     table = pq.read_table(place)
-    table = table.set_column(table.schema.get_field_index("text"), "text", [captions(ROWS)])
+    table = table.set_column(table.schema.get_field_index("text"), "text", [captions(rows)])
     pq.write_table(table, place, row_group_size=5000)
     document = json.loads((folder / "spec.json").read_text())
     document["duplicates"] = {"by": "text", "similarity": SIMILARITY}
@@ -116,6 +146,52 @@ def stages(folder: Path) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Measured(Engine):
+    """Runs each task in a new process; `peaks` is the most memory that a task of each stage took."""
+
+    peaks: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def open(self) -> Iterator[Executor]:
+        yield self
+
+    def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
+        for number in numbers:
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                stage, peak = pool.submit(peak_of, task, number).result()
+            self.peaks[stage] = max(peak, self.peaks.get(stage, 0))
+            yield number
+
+
+def peak_of(task: Task, number: int) -> tuple[str, int]:
+    """Run a task; its stage, and the most memory that this process had, in bytes."""
+    assert isinstance(task, Marked)
+    task(number)
+    # What getrusage gives may be that of the parent.
+    (line,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return task.markers.name, int(line) << 10
+
+
+def memory(folder: Path, rows: int = ROWS) -> None:
+    """Print the memory of tasks by stage, for three sizes and two numbers of tasks."""
+    sizes = (rows // 10, rows // 3, rows)
+    found = {}
+    for size in sizes:
+        spec = write_corpus(folder, {"keep": "any", "rules": [latin()]}, size)
+        for tasks in TASKS:
+            engine = Measured()
+            run_filter(spec, folder, folder / f"{size}-{tasks}", engine=engine, shards=tasks)
+            found[size, tasks] = engine.peaks
+    for stage in found[sizes[0], TASKS[0]]:
+        peaks = [
+            f"{tasks} tasks "
+            + ", ".join(f"{found[size, tasks][stage] / 1e6:.0f}" for size in sizes)
+            for tasks in TASKS
+        ]
+        print(f"{stage}: {'; '.join(peaks)} MB for {', '.join(f'{n:,}' for n in sizes)} rows")
+
+
 def workers(folder: Path) -> None:
     """Print the wall time of two processes over that of one."""
     spec = write_corpus(folder, LANGUAGE)
@@ -125,6 +201,63 @@ def workers(folder: Path) -> None:
         run_filter(spec, folder, folder / f"by-{count}", engine=Engine("local", count))
         walls.append(time.perf_counter() - begun)
     print(f"one process {walls[0]:.1f} s, two {walls[1]:.1f} s: {walls[0] / walls[1]:.2f}")
+
+
+QUESTIONS, SHARDS = 10_000, 8
+
+
+class Instant:
+    """A writer that answers at once."""
+
+    def prompt(self, question: str, sees: bool = True) -> str:
+        return f"USER: {question} ASSISTANT:"
+
+    def log_likelihoods(self, posed: Sequence[Posed]) -> list[list[float]]:
+        return [[-len(own.prompt) / 7] * len(own.options) for own in posed]
+
+    def unconditional(self, options: Sequence[str]) -> list[tuple[float, int]]:
+        return [(-1.0, len(option)) for option in options]
+
+    def replies(self, posed: Sequence[Posed]) -> list[str]:
+        return ["A"] * len(posed)
+
+
+def questions(folder: Path) -> None:
+    """Print the processor seconds of a shard and of the joining, and the bytes of an answer."""
+    benchmark = next(one for one in find_benchmarks("cvqa") if one.side == "global")
+    draw = random.Random(1)  # noqa: S311 - pictures that nobody decodes
+    items = [
+        Choice(
+            id=str(n), image=str(n), picture=draw.randbytes(100_000), country="th", language="en",
+            question=f"What is shown in picture {n}?", options=("a", "b", "c", "d"), gold=0,
+        )
+        for n in range(QUESTIONS)
+    ]  # fmt: skip
+    record = TaskRecord(metric="choice", side="global")
+    task = PreparedTask("t", record, {"test": ask_about(benchmark, items)}, LIKELIHOOD)
+    meeting = Meeting()
+    known = MetAnswers(meeting, AnswerCache())
+    model = ModelUnderTest(
+        "0" * 64,
+        (LIKELIHOOD,),
+        searches=False,
+        open=lambda known: GenerativeModel(Instant(), known),
+    )
+    took = []
+    for number in range(SHARDS):
+        meeting.go_to(folder / "met", f"{number}", "*")
+        begun = time.process_time()
+        answer_shard(model, [task], known, Shard(number, SHARDS))
+        took.append(time.process_time() - begun)
+    meeting.go_to(folder / "met", "others")
+    begun = time.process_time()
+    measure([model], [task], known=lambda _: known)
+    joined = time.process_time() - begun
+    size = sum(path.stat().st_size for path in (folder / "met").iterdir()) / QUESTIONS
+    print(
+        f"{QUESTIONS:,} questions in {SHARDS} shards: {median(took):.1f} s a shard, {joined:.1f} s to "
+        f"join them, {size:.0f} bytes an answer"
+    )
 
 
 def latin() -> dict[str, object]:

@@ -7,8 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub.errors import RepositoryNotFoundError
+
 from ggez_hub.automation.remote_evaluation import evidence_at
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, read_card
+from ggez_hub.evaluation.results.evidence import RESULTS
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.commits import head_of
 from ggez_hub.registry.constants import INDEX_REPO
@@ -25,6 +28,14 @@ class IndexedCard:
     document: CardDocument
     at: RepoAtCommit
 
+    def fetch_results(self, hub: Hub, name: str) -> Path | None:
+        """The folder with the results of the card `name`, without predictions; None without evidence."""
+        files = evidence_at(self.at, f"evidence/{name}")
+        if files is None:
+            return None
+        fetched = hub.fetch(INDEX_REPO, self.at.revision, [files[RESULTS]], "dataset")
+        return fetched / "evidence" / name
+
     def fetch_evidence(self, hub: Hub, name: str, folder: Path) -> bool:
         """Fetch the results and predictions of the card `name`; False if the index has none."""
         files = evidence_at(self.at, f"evidence/{name}")
@@ -39,7 +50,6 @@ class IndexedCard:
 
 def indexed_cards(hub: Hub) -> dict[str, IndexedCard]:
     """The cards that the index holds, by path; none where there is no index yet."""
-    from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
         at = head_of(hub, INDEX_REPO, "dataset")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.command("filter")
 @click.argument("spec", type=FILE)
 @out_option("A new folder.", required=False)
-@engine_options(divided=True)
+@engine_options("How many tasks a stage is divided into, at most.  [default: one for each part]")
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
 @click.option(
     "--evaluate",
@@ -83,7 +83,7 @@ def filter_command(
 
 
 def _print_report(report: FilterReport, target: Path, out: Output) -> None:
-    from ggez_hub.data.report import dropped
+    from ggez_hub.data.report import dropped, unlike_duplicates
 
     counts = report.document["counts"]
     out.line(
@@ -95,6 +95,8 @@ def _print_report(report: FilterReport, target: Path, out: Output) -> None:
     ]
     if rows:
         out.table(("dropped", "examples"), rows)
+    if unlike := unlike_duplicates(report.document):
+        out.line(unlike)
     for warning in report.document["warnings"]:
         out.line(f"warning: {warning}")
     out.line(f"report: {target / 'README.md'}, digest {report.digest[:16]}")

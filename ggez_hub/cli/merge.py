@@ -20,7 +20,7 @@ from ggez_hub.cli.parameters import (
     betas_option,
     out_option,
 )
-from ggez_hub.cli.request import print_runtimes
+from ggez_hub.cli.resolution import print_runtimes
 from ggez_hub.errors import UsageProblem
 from ggez_hub.extras import without_collections
 from ggez_hub.families import Family, detect_family, get_family

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,17 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
+from ggez_hub.cards import AdapterCard, BadCard, read_card
 from ggez_hub.cards.expected import ListedFile, differences, expected_models
 from ggez_hub.cli.output import QUIET, Output
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, detect_family
 from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.registry.contribution.training_metadata import REPO
 
 if TYPE_CHECKING:
-    from ggez_hub.cards import AdapterCard
     from ggez_hub.evaluation.answers.cache import AnswerCache
+    from ggez_hub.evaluation.answers.meeting import Meeting
     from ggez_hub.evaluation.models import ModelUnderTest
     from ggez_hub.evaluation.models.backend import EvaluationBackend
     from ggez_hub.evaluation.models.judge_model import JudgeModel
@@ -52,9 +53,6 @@ class LocalModel(NamedTuple):
         return InRepo(repo=self.repo, revision=self.revision)
 
 
-REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
 def find_model(named: str, here: Path, hub: Hub) -> LocalModel:
     """A local folder, or a repository (`org/name@revision`): its files to load and its card."""
     from ggez_hub.cards.readme import MAX_CARD_BYTES
@@ -65,7 +63,7 @@ def find_model(named: str, here: Path, hub: Hub) -> LocalModel:
     if folder.is_dir():
         return LocalModel(folder)
     repo, _, revision = named.partition("@")
-    if not REPOSITORY.fullmatch(repo):
+    if not REPO.match(repo):
         raise UsageProblem(
             f"{named!r} is neither a folder in {here.absolute()} nor a repository",
             "Name a folder, or a repository as org/name[@revision].",
@@ -102,7 +100,6 @@ def find_adapter(named: str, here: Path, hub: Hub) -> LocalModel:
 
 def card_of(folder: Path) -> AdapterCard | None:
     """The adapter card in a folder, if there is one."""
-    from ggez_hub.cards import BadCard, read_card
     from ggez_hub.evaluation.results.evidence import CARD
 
     try:
@@ -135,6 +132,7 @@ class ModelProvider:
     target        the results folder, in which the pictures are kept that a model draws
     cached        whether answers are kept in the user's cache
     key_variable, parallel   how an endpoint is asked
+    meeting       where the answers of this process meet those of others, if there are others
     """
 
     hub: Hub
@@ -142,6 +140,7 @@ class ModelProvider:
     cached: bool
     key_variable: str | None = None
     parallel: int = 8
+    meeting: Meeting | None = None
 
     def model(
         self, named: str, adapter: str | None, beta: float | None, judge: JudgeModel | None = None
@@ -213,10 +212,12 @@ class ModelProvider:
         Of a model whose weights are not known, those of this run only.
         """
         from ggez_hub.evaluation.answers.cache import AnswerCache
+        from ggez_hub.evaluation.answers.meeting import MetAnswers
         from ggez_hub.evaluation.models.backend import kept_answers
 
-        if not self.cached:
-            return AnswerCache()
-        if not model.shared:
+        kept = kept_answers(model) if self.cached and model.shared else None
+        if self.meeting is not None:
+            return MetAnswers(self.meeting, kept or AnswerCache())
+        if self.cached and kept is None:
             return AnswerCache(work / f"{model.digest}.sqlite")
-        return kept_answers(model)
+        return kept or AnswerCache()

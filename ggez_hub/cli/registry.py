@@ -9,25 +9,24 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cards import read_card
-from ggez_hub.cli.ci.workflow import answer, clone_option, keep_option, program_commit
 from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, out_option
+from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE
+from ggez_hub.cli.registry_eval import eval_command
 from ggez_hub.cli.trust import signing_option
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hardware import size_text
 from ggez_hub.hub_connection import connect
-from ggez_hub.progress import task
 from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region
 from ggez_hub.registry.constants import INDEX_REPO
-from ggez_hub.registry.index.build import build_index
+from ggez_hub.registry.index.build import build_index, publish_index
 from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.index.verification import stale_entries, verify_entries
 from ggez_hub.registry.trust.signing import SigningKey
 
 if TYPE_CHECKING:
-    from ggez_hub.registry.affected import AffectedMerge, Ingredient
+    from ggez_hub.registry.affected import Ingredient
 
 allow_empty_option = click.option(
     "--allow-empty", is_flag=True, help="Make an index without any card, if there is none."
@@ -95,8 +94,6 @@ def index_publish(
     With --signing-key the file is signed with a number and an expiry; run again, one that is half
     expired is signed anew.
     """
-    from ggez_hub.registry.index.build import publish_index
-
     with connect(hub, quiet=out.quiet) as server:
         done = publish_index(cards, server, skip_bad=skip_bad, allow_empty=allow_empty, by=by)
     for bad in done.built.bad:
@@ -131,48 +128,10 @@ def index_verify(hub: str, out: Output) -> None:
 
 @click.group("registry", cls=Group)
 def registry_command() -> None:
-    """For maintainers: measure a card; list what is out of date, and what a yank reaches."""
+    """For maintainers: measure cards; list what is out of date, and what a yank reaches."""
 
 
-@registry_command.command("eval")
-@click.argument("card", type=FILE)
-@out_option("A folder for what is measured.", NEW_FOLDER)
-@clone_option
-@keep_option
-@hub_option
-@output_options
-def eval_command(
-    card: Path, target: Path, repository: Path, keep: Path | None, hub: str, out: Output
-) -> None:
-    """Measure one card by the registry's tasks, and gate it, as `ci evaluate` does for a pull request.
-
-    Writes results, predictions, the measured card and the comment into the folder. The evaluator that
-    the rows name is the commit of the clone. Ends with 3 if a gate fails.
-    """
-    from dulwich.errors import NotGitRepository
-
-    from ggez_hub.automation.contribution_rules import ProposedCard
-    from ggez_hub.automation.evaluation import evaluate
-    from ggez_hub.automation.remote_evaluation import digest_of
-
-    document = read_card(card)
-    if document.card.adapter is None:
-        raise UsageProblem(
-            f"{card} does not name where its adapter is",
-            "Add `adapter: {repo, revision}` to its `ggez:` block.",
-        )
-    try:
-        evaluator = program_commit(repository)
-    except NotGitRepository as error:
-        raise UsageProblem(
-            f"{repository} is not a clone of the registry", "Give one with --repository."
-        ) from error
-    proposed = ProposedCard(card.as_posix(), document, None)
-    with connect(hub, quiet=True) as server, task(card.name) as measuring:
-        found = evaluate(
-            proposed, server, target, evaluator=evaluator, keep=keep, progress=measuring.update
-        )
-    answer([found], digest_of(document), target, out)
+registry_command.add_command(eval_command)
 
 
 @registry_command.command("stale")
@@ -201,7 +160,8 @@ def affected(named: str | None, hub: str, out: Output) -> None:
     """Published merges made of an adapter, by their locks, whatever its status.
 
     Without one, those made of anything that was yanked since, or that a card names and that is gone from
-    the hub. `marked` are those whose card says so (`ci affected` proposes it).
+    the hub. `marked` are those whose card says so (`ci affected` proposes it); a marked one of which
+    nothing is wrong any longer is listed with what is active again.
     """
     from ggez_hub.registry.affected import affected_merges
 
@@ -213,7 +173,12 @@ def affected(named: str | None, hub: str, out: Output) -> None:
     out.table(
         ("merge", "made of", "which", "marked"),
         [
-            (merge.repo, f"{c.repo}@{(c.revision or '')[:12]}".rstrip("@"), c.status, _yes(merge))
+            (
+                merge.repo,
+                f"{c.repo}@{(c.revision or '')[:12]}".rstrip("@"),
+                c.status,
+                "yes" if merge.marked else "no",
+            )
             for merge in found.merges
             for c in merge.causes
         ],
@@ -223,10 +188,6 @@ def affected(named: str | None, hub: str, out: Output) -> None:
             "No published merge is affected." if wanted is None else "No published merge has it."
         )
     out.document(asdict(found))
-
-
-def _yes(merge: AffectedMerge) -> str:
-    return "yes" if merge.marked else "no"
 
 
 def _ingredient(named: str) -> Ingredient:

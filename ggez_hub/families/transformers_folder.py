@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.errors import GgezError
-from ggez_hub.families.family import Layout, UnknownLayout
+from ggez_hub.families.family import Layout, UnknownLayout, quoted
 from ggez_hub.families.weight_files import (
     PICKLES,
     TRANSFORMERS,
@@ -111,8 +111,8 @@ def transformers_lines(layout: Layout, folder: str) -> tuple[str, ...]:
     feeder, name = ("AutoTokenizer", "tokenizer") if text else ("AutoProcessor", "processor")
     return (
         f"from transformers import {layout.loader}, {feeder}",
-        f'model = {layout.loader}.from_pretrained("{folder}", dtype="auto"{options})',
-        f'{name} = {feeder}.from_pretrained("{folder}")',
+        f'model = {layout.loader}.from_pretrained({quoted(folder)}, dtype="auto"{options})',
+        f"{name} = {feeder}.from_pretrained({quoted(folder)})",
     )
 
 

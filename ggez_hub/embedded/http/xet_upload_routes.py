@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
+from anyio import to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -26,12 +28,11 @@ from ggez_hub.embedded.http.body import limits, read
 from ggez_hub.embedded.http.commit_routes import target
 from ggez_hub.embedded.http.parameters import API, REVISION
 from ggez_hub.embedded.http.xet_access import CAS, Caller, caller, connection, may_read
+from ggez_hub.embedded.store import HubStore
 from ggez_hub.embedded.xet.hashing import HASH_BYTES, from_hex, to_hex
 from ggez_hub.embedded.xet.shard import MAX_SHARD, Shard, parse, serialize
 from ggez_hub.embedded.xet.xorb import MAX_XORB
 
-# A client sends many xorbs at once: of each little is in memory.
-_BLOCK: Final = 256 << 10
 # For how long a client may refer to xorbs that it was told of.
 _OFFER: Final = 7 * 24 * 3600
 _MOST_XORBS: Final = 64
@@ -48,31 +49,39 @@ def write_token(request: Request) -> Response:
 
 async def receive_xorb(request: Request) -> Response:
     """POST {cas}/v1/xorbs/default/{hash}: chunks, checked as they come."""
-    store, repo, _, _ = await run_in_threadpool(caller, request, "write")
+    work = partial(to_thread.run_sync, limiter=request.app.state.unpacking)
+    who = await work(caller, request, "write")
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > MAX_XORB:
         raise TooLargeError(f"A xorb is at most {MAX_XORB} bytes")
     digest = from_hex(request.path_params["hash"])
-    receiving = store.xet.receive(repo, digest)
-    incoming = await run_in_threadpool(receiving.__enter__)
+    account = _charged(who)
+    size = int(announced) if announced.isdigit() else MAX_XORB
+    await work(partial(_check_quota, who.store, account, size, unnamed=True))
+    receiving = who.store.xet.receive(who.repo, digest, account)
+    incoming = await work(receiving.__enter__)
     try:
-        async for block in _blocks(request):
-            await run_in_threadpool(incoming.write, block)
+        async for part in request.stream():
+            await work(incoming.write, part)
     except BaseException as error:
         receiving.__exit__(type(error), error, error.__traceback__)
         raise
-    await run_in_threadpool(receiving.__exit__, None, None, None)
+    await work(receiving.__exit__, None, None, None)
     return JSONResponse({"was_inserted": True})
 
 
-async def _blocks(request: Request) -> AsyncIterator[bytes]:
-    pending = bytearray()
-    async for part in request.stream():
-        pending += part
-        if len(pending) >= _BLOCK:
-            yield bytes(pending)
-            pending.clear()
-    yield bytes(pending)
+def _charged(who: Caller) -> str:
+    """Against whom chunks count: against a repo's owner only what their own people send."""
+    namespace, principal = who.repo.namespace, who.principal
+    return namespace if principal is None or principal.may_write(namespace) else principal.name
+
+
+def _check_quota(store: HubStore, account: str, more: int, *, unnamed: bool = False) -> None:
+    try:
+        store.quotas.check(account, more, unnamed=unnamed)
+    except QuotaExceededError as error:
+        # The client tries again for minutes where a server fails.
+        raise QuotaExceededError(error.message, 403) from None
 
 
 def grant(request: Request) -> Response:
@@ -128,13 +137,11 @@ def _checked(who: Caller, data: bytes, limit: int) -> Shard:
     if any(file.size > limit for file in shard.files):
         raise TooLargeError(f"A file is larger than {limit} bytes")
     who.store.catalog.refuse_purged(file.sha256 for file in shard.files)
-    held = who.store.catalog.linked(who.repo, [file.sha256 for file in shard.files])
-    new = sum(file.size for file in shard.files if file.sha256 not in held)
-    try:
-        who.store.quotas.check(who.repo.namespace, new)
-    except QuotaExceededError as error:
-        # The client tries again for minutes where a server fails.
-        raise QuotaExceededError(error.message, 403) from None
+    catalog = who.store.xet.catalog
+    new = sum(
+        file.size for file in shard.files if catalog.held(who.repo, to_hex(file.hash)) is None
+    )
+    _check_quota(who.store, who.repo.namespace, new)
     who.store.xet.check(who.repo, shard)
     return shard
 

@@ -47,7 +47,7 @@ class Term:
 @dataclass(frozen=True, slots=True)
 class FileInfo:
     """What a file is made of; `proofs` has the hash of each term, or is empty. `sha256` is hexadecimal;
-    a shard has it in the order of a hash of Xet."""
+    a shard has it in the order of a hash of Xet, or has none (for buckets): then it is empty."""
 
     hash: bytes
     terms: tuple[Term, ...]
@@ -103,14 +103,12 @@ def parse(data: bytes) -> Shard:
     """A shard with a proof for each term, with or without a footer; raises InvalidRequestError."""
     if len(data) < _HEADER.size or _HEADER.unpack_from(data)[:2] != (_TAG, _VERSION):
         raise InvalidRequestError(f"This is not a shard of version {_VERSION}")
-    records = _Records(data[_HEADER.size :])
+    records = _Records(data, _HEADER.size)
     files, xorbs = [], []
     while (record := records.take())[0] != _LAST:
         files.append(records.file(record))
-        if len(files[-1].proofs) != len(files[-1].terms) or not files[-1].sha256:
-            raise InvalidRequestError(
-                "A file of the shard has no proof for each term, or no sha256"
-            )
+        if len(files[-1].proofs) != len(files[-1].terms):
+            raise InvalidRequestError("A file of the shard has no proof for each term")
     while (record := records.take())[0] != _LAST:
         xorbs.append(XorbInfo(record[0], records.raw(record[2])))
     return Shard(tuple(files), tuple(xorbs))
@@ -142,9 +140,9 @@ _Record = tuple[bytes, int, int, int, int]
 class _Records:
     """The records of a shard one after another; raises InvalidRequestError where it ends too early."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, start: int = 0) -> None:
         self._data = data
-        self._at = 0
+        self._at = start
 
     def raw(self, count: int) -> bytes:
         start, self._at = self._at, self._at + count * _RECORD.size
