@@ -35,11 +35,6 @@ def _copied(kind: type[GgezError], args: tuple[Any, ...], state: dict[str, Any])
     return error
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or the name of its type."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
 class UsageProblem(GgezError):
     """The request is wrong as it was made; nothing was tried."""
 
@@ -60,3 +55,9 @@ class GateFailed(GgezError):
     """A gate was evaluated and not passed."""
 
     exit_code = 3
+
+
+def first_line(problem: BaseException) -> str:
+    """What an error says, in one line."""
+    said = problem.message if isinstance(problem, GgezError) else str(problem)
+    return said.strip().partition("\n")[0] or type(problem).__name__

@@ -25,7 +25,7 @@ from ggez_hub.cards import BadCard, CardDocument, read_card, render_card
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError, first_line
 from ggez_hub.evaluation.gates.outcome import GateReport
-from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.evidence import RESULTS, open_evidence, read_header
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import Content, head_of, write_access
 from ggez_hub.parity.beta_choice import choose_for
@@ -135,7 +135,7 @@ class Publisher:
                 return Outcome(None, f"left out: {repo} is not on {self.hub.endpoint}")
             if card.status.state != "active" or not card.pinned:
                 return Outcome(document, "not measured: not active, or not pinned yet")
-            if indexed is not None and known is not None:
+            if indexed is not None and known is not None and not _is_measured_anew(out, known):
                 return self._known(replace(proposed, document=known), indexed, out)
             return self._judged(self._measured(proposed, out), out)
         # The repository, its files and what a model does are a stranger's: anything may be raised.
@@ -248,6 +248,16 @@ class Publisher:
         except Exception as problem:
             return Standing(path, outcome.standing, reason=first_line(problem))
         return Standing(path, outcome.standing, done.place, done.form, done.reason)
+
+
+def _is_measured_anew(out: Path, known: CardDocument) -> bool:
+    """Whether the folder holds other results of the registry than the card of the index, as
+    `registry eval --stale` leaves them."""
+    if not (out / RESULTS).is_file():
+        return False
+    header, curve = read_header(out), known.card.curve
+    rows = [] if curve == "unknown" else [row for own in curve.values() for row in own.values()]
+    return header.measured_by == "registry" and header.sha256 not in {r.predictions for r in rows}
 
 
 def recipe_of(found: Evaluated, hub: Hub) -> str:
