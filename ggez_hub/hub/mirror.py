@@ -55,7 +55,8 @@ def mirror(
     at = source.at_commit(repo, revision, repo_type)
     check_size(allowed(at.files, allow), max_size)
     hidden = is_hidden(at, private)
-    ensure_repo(target, repo, private=hidden, repo_type=repo_type)
+    sdk = _sdk(at) if repo_type == "space" else None
+    ensure_repo(target, repo, private=hidden, repo_type=repo_type, space_sdk=sdk)
     if hidden and not target.api.repo_info(repo, repo_type=repo_type).private:
         raise is_public(repo)
     head = head_of(target, repo, repo_type)
@@ -132,6 +133,14 @@ def is_public(repo: str) -> GgezError:
         f"{repo} is public on the hub that gets it, and what comes is not for everybody",
         "Make it private there first, or give --public.",
     )
+
+
+def _sdk(at: RepoAtCommit) -> str:
+    """What a Space is run by, as its card says; one that the client does not know is served as files."""
+    from huggingface_hub.constants import SPACES_SDK_TYPES
+
+    sdk = at.front_matter.get("sdk")
+    return sdk if sdk in SPACES_SDK_TYPES else "static"
 
 
 def _is_there(head: RepoAtCommit, file: HubFile, *, same_source: bool) -> bool:

@@ -406,3 +406,14 @@ def test_what_git_cannot_read_is_one_clear_error(hub, model, tmp_path, sent, bro
         pytest.raises(GgezError, match="could not be fetched by git"),
     ):
         mirror_history(Hub(line.endpoint, temporary=True), store, model, "main")
+
+
+def test_a_space_by_its_address(hub, api, new_id, other):
+    store, target = other
+    repo = new_id()
+    api.create_repo(repo, repo_type="space", space_sdk="static")
+    card = b"---\nsdk: static\n---\n"
+    api.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=repo, repo_type="space")
+    mirror(Hub(hub.endpoint, temporary=True), target, repo, "main", repo_type="space")
+    with store.git(store.repo("space", repo)) as git:
+        assert "README.md" in git.snapshot().files()
