@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.command("filter")
 @click.argument("spec", type=FILE)
 @out_option("A new folder.", required=False)
-@engine_options(divided=True)
+@engine_options("How many tasks a stage is divided into, at most.  [default: one for each part]")
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
 @click.option(
     "--evaluate",

@@ -24,9 +24,10 @@ class Server(AppServer):
         port: int = 0,
         limits: Limits | None = None,
         network: Network | None = None,
+        webhook_hosts: Collection[str] = (),
     ) -> None:
         limits, network = limits or Limits(), network or Network()
-        app = create_app(store, limits, network)
+        app = create_app(store, limits, network, webhook_hosts)
         super().__init__(app, host, port, limits.headers, network.tls())
 
 
@@ -58,7 +59,7 @@ def serve(
             store.reserve.fill()
             store.owner_token()
             store.remove_abandoned()
-            server = Server(store, host, port, limits, network)
+            server = Server(store, host, port, limits, network, webhook_hosts)
             address = (network and network.public_url) or server.url
             with server.socket, delivering(store, address, webhook_hosts):
                 files.publish(server.url)

@@ -26,7 +26,9 @@ class WorkerLost(Exception):
 
 
 class Executor(Protocol):
-    """What runs tasks."""
+    """What runs tasks, so many at once."""
+
+    workers: int
 
     def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
         """Yield the number of each task when it is done, in any order.
