@@ -25,12 +25,13 @@ def engine_options(*, divided: bool = False) -> Callable[[F], F]:
             show_default=True,
             metavar="ENGINE",
             help="Where tasks run: local:N, processes of this machine; ray, the cluster of this "
-            "machine; or ray://HOST:PORT, another one, whose machines see the same folders.",
+            "machine; ray://HOST:PORT, another one; slurm:PARTITION, job arrays of Slurm. Machines of a "
+            "cluster have to see the same folders.",
         ),
         click.option(
             "--workers",
             type=click.IntRange(1, 4096),
-            help="How many tasks run at once.  [default: 1; on a cluster as many as it has processors]",
+            help="How many tasks run at once.  [default: 1; on a cluster as many as it has room for]",
         ),
     ]
     if divided:

@@ -34,7 +34,7 @@ def answer_points(asked: AskedSweep, opened: OpenedSweep, engine: Engine) -> Non
     from ggez_hub.evaluation.sweep.run import work_folder
 
     # Whether there is a GPU is known on the nodes.
-    device = "cuda" if engine.kind == "ray" else ""
+    device = "" if engine.kind == "local" else "cuda"
     with engine.open() as executor:
         for number, grid in enumerate(opened.grids):
             work = work_folder(grid.models, opened.tasks, opened.region, grid.results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,20 +10,21 @@ from typing import Literal, Self
 
 from ggez_hub.execution.processes import Processes, ThisProcess
 from ggez_hub.execution.ray_cluster import RayCluster
+from ggez_hub.execution.slurm import Slurm
 from ggez_hub.execution.tasks import Executor
 
-FORMS = "local:N, ray or ray://HOST:PORT"
+FORMS = "local:N, ray, ray://HOST:PORT, slurm or slurm:PARTITION"
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Processes of this machine, or a Ray cluster.
+    """Processes of this machine, or a cluster of Ray or Slurm.
 
-    `workers` is how many tasks run at once; 0 is as many as a cluster has processors. `address` is
-    that of Ray's client server; None is the cluster of this machine.
+    `workers` is how many tasks run at once; 0 is as many as a cluster has room for. `address` is
+    that of Ray's client server, None the cluster of this machine; of Slurm the partition, None the default.
     """
 
-    kind: Literal["local", "ray"] = "local"
+    kind: Literal["local", "ray", "slurm"] = "local"
     workers: int = 1
     address: str | None = None
 
@@ -36,14 +38,18 @@ class Engine:
             return cls("local", int(rest or workers or 1))
         if written == "ray" or (kind == "ray" and len(rest) > 2 and rest.startswith("//")):
             return cls("ray", workers or 0, written if rest else None)
+        if written == "slurm" or (kind == "slurm" and re.fullmatch(r"[\w.,-]+", rest)):
+            return cls("slurm", workers or 0, rest or None)
         raise ValueError(f"{written!r} is not an engine: {FORMS}")
 
     @contextmanager
     def open(self) -> Iterator[Executor]:
         """The engine, ready for any number of runs."""
-        executor: ThisProcess | Processes | RayCluster
+        executor: ThisProcess | Processes | RayCluster | Slurm
         if self.kind == "ray":
             executor = RayCluster(self.address, self.workers)
+        elif self.kind == "slurm":
+            executor = Slurm(self.address or "", self.workers)
         else:
             executor = ThisProcess() if self.workers == 1 else Processes(self.workers)
         try:
