@@ -233,6 +233,10 @@ MESSAGES: dict[str, Message | Callable[[Any], Message | None]] = {
     "huggingface_hub.HfHubHTTPError": _hub_response,
     "huggingface_hub.LocalEntryNotFoundError": _unreachable,
     "github.GithubException": _github,
+    "botocore.BotoCoreError": Message(
+        "the object store: {}",
+        "Its address and credentials are those of AWS: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_PROFILE.",
+    ),
     "httpx2.TransportError": _unreachable,
     "httpx.TransportError": _unreachable,
     "sqlite3.OperationalError": Message(
