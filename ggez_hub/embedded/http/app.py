@@ -28,6 +28,7 @@ from ggez_hub.embedded.http import (
     file_routes,
     git_routes,
     info_routes,
+    job_routes,
     lfs_routes,
     repo_routes,
     xet_download_routes,
@@ -42,6 +43,7 @@ from ggez_hub.embedded.http.network import Network
 from ggez_hub.embedded.http.pages import routes as pages
 from ggez_hub.embedded.http.pages.page import wants_page
 from ggez_hub.embedded.http.parameters import MatchRawPath
+from ggez_hub.embedded.jobs import JobRunner
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.embedded.time_limits import LimitTime
 
@@ -164,9 +166,12 @@ def not_offered_of_repo(request: Request) -> Response:
 
 
 def create_app(
-    store: HubStore, limits: Limits | None = None, network: Network | None = None
+    store: HubStore,
+    limits: Limits | None = None,
+    network: Network | None = None,
+    jobs: JobRunner | None = None,
 ) -> Starlette:
-    """The hub as an ASGI application over a store, which the caller closes."""
+    """The hub as an ASGI application over a store and its jobs, if it has some; the caller closes both."""
     metrics = Metrics(store)
     app = Starlette(
         routes=[
@@ -181,6 +186,7 @@ def create_app(
             *xet_download_routes.routes,
             *git_routes.routes,
             *metrics_routes.routes,
+            *job_routes.routes,
             *(
                 Route(f"/api/{{name:hub_not_offered}}{rest}", not_offered, methods=_METHODS)
                 for rest in ("", "/{rest:hub_rest}")
@@ -201,6 +207,7 @@ def create_app(
         exception_handlers=HANDLERS,
     )
     app.state.store = store
+    app.state.jobs = jobs
     app.state.metrics = metrics
     app.state.behind_proxy = network is not None and network.is_behind_proxy
     app.state.limits = limits or Limits()
