@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ggez_hub.execution.descriptions import describe, restore
+from ggez_hub.execution.descriptions import describe, moved, restore
 from ggez_hub.execution.tasks import Marked, marker_of
 
 
@@ -42,10 +43,15 @@ class Batch:
         document = {"task": describe(task), "shares": [numbers[n::shares] for n in range(shares)]}
         self._write(self.folder / "task.json", document)
 
-    def run_share(self, share: int) -> int:
-        """Run the tasks of a share that are not done, none after a failure; returns an exit code."""
-        document = json.loads((self.folder / "task.json").read_text(encoding="utf-8"))
-        task: Marked = restore(document["task"])
+    def run_share(self, share: int, moves: Mapping[str, str] | None = None) -> int:
+        """Run the tasks of a share that are not done, none after a failure; returns an exit code.
+
+        `moves` are folders that have another path here than where the batch was written.
+        """
+        document = self._document()
+        task: Marked = restore(moved(document["task"], moves or {}))
+        # Empty folders are not sent to machines that share files alone.
+        task.markers.mkdir(parents=True, exist_ok=True)
         for number in document["shares"][share]:
             if self._reports():
                 return 0
@@ -60,23 +66,29 @@ class Batch:
                 return 1
         return 0
 
-    def log(self, number: int) -> Path:
+    def share(self, number: int) -> int:
+        """The share that a task is of."""
+        shares = self._document()["shares"]
+        return next(n for n, numbers in enumerate(shares) if number in numbers)
+
+    def log(self, number: int) -> str:
         """The log of the worker that has a task."""
-        document = json.loads((self.folder / "task.json").read_text(encoding="utf-8"))
-        share = next(n for n, numbers in enumerate(document["shares"]) if number in numbers)
-        return self.folder / f"share-{share}.log"
+        return str(self.folder / f"share-{self.share(number)}.log")
 
     @property
     def has_failed(self) -> bool:
         """Whether a task raised something."""
         return bool(self._reports())
 
-    def raise_first(self) -> None:
+    def raise_first(self, log: Callable[[int], str] | None = None) -> None:
         """Raise what the task with the lowest number raised, if one did, with its log as a note."""
         for path in sorted(self._reports()):
             error = restore(json.loads(path.read_text(encoding="utf-8")))
-            error.add_note(f"log: {self.log(int(path.stem))}")
+            error.add_note(f"log: {(log or self.log)(int(path.stem))}")
             raise error
+
+    def _document(self) -> Any:
+        return json.loads((self.folder / "task.json").read_text(encoding="utf-8"))
 
     def _reports(self) -> list[Path]:
         return [path for path in self.folder.glob("*.json") if path.stem.isdecimal()]
@@ -99,6 +111,6 @@ class Batch:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m ggez_hub.execution FOLDER SHARE`: run a share of a batch."""
-    folder, share = arguments
-    return Batch(Path(folder)).run_share(int(share))
+    """`python -m ggez_hub.execution FOLDER SHARE [MOVES]`: run a share of a batch; MOVES are JSON."""
+    folder, share, *moves = arguments
+    return Batch(Path(folder)).run_share(int(share), json.loads(moves[0]) if moves else None)

@@ -48,6 +48,19 @@ def restore(described: Any) -> Any:
     return _RESTORED[kind](of)
 
 
+def moved(described: Any, moves: Mapping[str, str]) -> Any:
+    """A description whose paths are elsewhere: `moves` are folders, old and new."""
+    if isinstance(described, list):
+        return [moved(each, moves) for each in described]
+    if not isinstance(described, dict):
+        return described
+    if described.get(KIND) == "path":
+        for old, new in moves.items():
+            if f"{described['of']}/".startswith(f"{old}/"):
+                return {**described, "of": new + described["of"].removeprefix(old)}
+    return {key: moved(each, moves) for key, each in described.items()}
+
+
 def _name(value: Any) -> str:
     name = f"{value.__module__}:{value.__qualname__}"
     try:

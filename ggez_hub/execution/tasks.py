@@ -41,6 +41,9 @@ class Executor(Protocol):
         and what a task raises: no further task is started then, and those that run are waited for.
         """
 
+    def close(self) -> None:
+        """Let go of what is held for further runs."""
+
 
 @dataclass(frozen=True)
 class Marked:

@@ -18,7 +18,7 @@ from ggez_hub.data.stages import FilterJob, FilterStages, run_steps
 from ggez_hub.data.work_folder import WorkFolder
 from ggez_hub.errors import MissingExtra
 from ggez_hub.execution.batches import Batch
-from ggez_hub.execution.descriptions import NotDescribable, describe, restore
+from ggez_hub.execution.descriptions import NotDescribable, describe, moved, restore
 from ggez_hub.execution.tasks import Marked
 
 from ..filter.corpora import captions, spec
@@ -53,6 +53,13 @@ def test_the_tasks_of_a_filter_and_a_sweep(tmp_path):
 def test_values(value):
     assert through_json(value) == value
     assert type(through_json(value)) is type(value)
+
+
+def test_paths_are_elsewhere_on_another_machine():
+    task = partial(work.write, Path("/a/b/c"), other=[Path("/a/bc"), "/a/b", Path("/a/b")])
+    again = restore(moved(describe(task), {"/a/b": "/z"}))
+    assert again.args == (Path("/z/c"),)
+    assert again.keywords == {"other": [Path("/a/bc"), "/a/b", Path("/z")]}
 
 
 def test_what_cannot_be_described_says_so():

@@ -94,7 +94,7 @@ def test_engines_as_they_are_written(written, workers, engine):
 
 
 @pytest.mark.parametrize(
-    "written", ["local:0", "local:x", "ray:", "ray://", "slurm:", "slurm:a b", ""]
+    "written", ["local:0", "local:x", "ray:", "ray://", "slurm:", "slurm:a b", "jobs", "jobs:", ""]
 )
 def test_what_is_not_an_engine(written):
     with pytest.raises(ValueError, match="is not"):

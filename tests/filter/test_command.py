@@ -68,6 +68,14 @@ def test_an_engine_that_is_not_known_is_refused(asked, tmp_path):
     )
 
 
+def test_jobs_are_for_filters(asked, tmp_path):
+    done = CliRunner().invoke(
+        cli, ["sweep", str(asked), "-o", str(tmp_path / "s"), "--on", "jobs:t4"]
+    )
+    assert done.exit_code == 2
+    assert "HF Jobs run the tasks of `filter` alone" in done.stderr
+
+
 def test_the_folder_that_is_written(asked, tmp_path):
     out = tmp_path / "out"
     digest = json.loads(invoke(asked, "-o", out, "--json").stdout)["report_digest"]
