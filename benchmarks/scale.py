@@ -2,6 +2,8 @@
 
     stages      processor seconds and bytes of each stage, for 10,000 captions; from these docs/scale.md
                 has its plans
+    memory      the most that a task of each stage needs, each in a process of its own, for a tenth, a third
+                and all of the rows in 2 and in 8 tasks             flat but for the groups' links
     workers     throughput of rules that compute, two processes against one           aim >= 1.8
     duplicates  of captions that are shaped as those of public corpora: how many rows go if each has to
                 be like a row that stays, and how many if those go too that are like one that goes;
@@ -13,10 +15,16 @@ The rows are GGEZ_BENCH_ROWS (default 40,000).
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
+import re
 import tempfile
 import time
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
@@ -27,7 +35,8 @@ from ggez_hub.data.deduplication import Signature, fingerprint, near_text_keys, 
 from ggez_hub.data.duplicate_search import _forest
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import DuplicatesSpec, FilterSpec
-from ggez_hub.execution import Engine
+from ggez_hub.execution import Engine, Executor, Task
+from ggez_hub.execution.tasks import Marked
 
 ROWS = int(os.environ.get("GGEZ_BENCH_ROWS", "40000"))
 SIMILARITY = 0.9
@@ -39,9 +48,14 @@ TEMPLATES = (
 )
 
 
+# Tasks that a stage is divided into.
+TASKS = (2, 8)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         stages(Path(name))
+        memory(Path(name))
         workers(Path(name))
     duplicates()
 
@@ -84,13 +98,13 @@ def edited(parts: list[str], draw: random.Random, words: list[str]) -> str:
     return " ".join(parts)
 
 
-def write_corpus(folder: Path, keep: dict[str, object]) -> FilterSpec:
+def write_corpus(folder: Path, keep: dict[str, object], rows: int = ROWS) -> FilterSpec:
     import pyarrow.parquet as pq
 
-    write_texts(folder, ROWS, keep)
+    write_texts(folder, rows, keep)
     place = folder / "rows.parquet"
     table = pq.read_table(place)
-    table = table.set_column(table.schema.get_field_index("text"), "text", [captions(ROWS)])
+    table = table.set_column(table.schema.get_field_index("text"), "text", [captions(rows)])
     pq.write_table(table, place, row_group_size=5000)
     document = json.loads((folder / "spec.json").read_text())
     document["duplicates"] = {"by": "text", "similarity": SIMILARITY}
@@ -114,6 +128,52 @@ def stages(folder: Path) -> None:
     print(
         f"all: {sum(took.values()) / ROWS * 10_000:.2f} s; {report.document['counts']['dropped']}"
     )
+
+
+@dataclass(frozen=True)
+class Measured(Engine):
+    """Runs each task in a new process; `peaks` is the most memory that a task of each stage took."""
+
+    peaks: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def open(self) -> Iterator[Executor]:
+        yield self
+
+    def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
+        for number in numbers:
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                stage, peak = pool.submit(peak_of, task, number).result()
+            self.peaks[stage] = max(peak, self.peaks.get(stage, 0))
+            yield number
+
+
+def peak_of(task: Task, number: int) -> tuple[str, int]:
+    """Run a task; its stage, and the most memory that this process had, in bytes."""
+    assert isinstance(task, Marked)
+    task(number)
+    # What getrusage gives may be that of the parent.
+    (line,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return task.markers.name, int(line) << 10
+
+
+def memory(folder: Path, rows: int = ROWS) -> None:
+    """Print the memory of tasks by stage, for three sizes and two numbers of tasks."""
+    sizes = (rows // 10, rows // 3, rows)
+    found = {}
+    for size in sizes:
+        spec = write_corpus(folder, {"keep": "any", "rules": [latin()]}, size)
+        for tasks in TASKS:
+            engine = Measured()
+            run_filter(spec, folder, folder / f"{size}-{tasks}", engine=engine, shards=tasks)
+            found[size, tasks] = engine.peaks
+    for stage in found[sizes[0], TASKS[0]]:
+        peaks = [
+            f"{tasks} tasks "
+            + ", ".join(f"{found[size, tasks][stage] / 1e6:.0f}" for size in sizes)
+            for tasks in TASKS
+        ]
+        print(f"{stage}: {'; '.join(peaks)} MB for {', '.join(f'{n:,}' for n in sizes)} rows")
 
 
 def workers(folder: Path) -> None:

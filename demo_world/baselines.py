@@ -11,7 +11,7 @@ from pathlib import Path
 
 from demo_world.card_text import text_of_family
 from ggez_hub.cards import AdapterCard, CardDocument, read_card, render_card
-from ggez_hub.demo.questions import SPLITS
+from ggez_hub.cards.curve import SPLITS
 from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, find_in
 from ggez_hub.digests import sha256_file
 from ggez_hub.evaluation.answers.cache import AnswerCache

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import Any
 
 from ggez_hub.cards import AdapterCard
-from ggez_hub.cards.curve import MeasuredCurve, Split
-from ggez_hub.demo.questions import SPLITS, DemoAnswers, FamilyQuestions
+from ggez_hub.cards.curve import SPLITS, MeasuredCurve, Split
+from ggez_hub.demo.questions import DemoAnswers, FamilyQuestions
 from ggez_hub.demo.world import EVIDENCE, DemoFamily, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.scores import parity_difference

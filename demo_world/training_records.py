@@ -18,7 +18,7 @@ from demo_world.image_tower import TOWER
 from demo_world.packages import CLDR_DERIVED_NAMES, CLDR_NAMES, EMOJI_GROUPS
 from demo_world.pictures import Augmentation
 from ggez_hub.cards import SCHEMA_VERSION, AdapterCard, alpha_record, read_card
-from ggez_hub.cards.schema import DataFilter
+from ggez_hub.cards.provenance import DataFilter
 from ggez_hub.demo.world import CARD, RECORD, FamilyFolders
 from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.families import get_family

@@ -64,14 +64,12 @@ class ChatEndpoint:
         key = key_in(spec.key_variable)
         return cls(spec.url.rstrip("/"), spec.model, spec.parallel, spec.new_tokens, key)
 
-    def complete(
-        self, chats: Sequence[Chat], *, new_tokens: int | None = None, top: int = 0
-    ) -> list[Completion]:
+    def complete(self, chats: Sequence[Chat], *, top: int = 0) -> list[Completion]:
         """The answer to each chat, and if `top` is above 0 its likeliest first tokens.
 
         Raises EndpointFailed.
         """
-        found = dict(self.as_they_come(chats, new_tokens=new_tokens, top=top))
+        found = dict(self.as_they_come(chats, top=top))
         return [found[number] for number in range(len(chats))]
 
     def as_they_come(

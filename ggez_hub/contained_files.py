@@ -44,3 +44,9 @@ def require_contained_files(folder: Path, paths: Iterable[Path]) -> None:
     for path in paths:
         if path.is_symlink() or not path.is_dir():
             require_contained(path, folder)
+
+
+def files_below(folder: Path) -> dict[str, Path]:
+    """The files of a folder at any depth, by their paths in it with forward slashes, in order."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in found}

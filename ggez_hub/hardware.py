@@ -14,10 +14,11 @@ CGROUP_LIMITS = (
 
 
 def size_text(nbytes: int) -> str:
-    """A number of bytes with its unit: `412 kB`, `11.2 MB`, `1.5 GB`."""
-    if nbytes < 1_000_000:
-        return f"{nbytes / 1e3:.0f} kB"
-    return f"{nbytes / 1e6:.1f} MB" if nbytes < 1_000_000_000 else f"{nbytes / 1e9:.1f} GB"
+    """A number of bytes with its unit: `0 bytes`, `412 kB`, `11.2 MB`, `1.5 TB`."""
+    for size, unit in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB")):
+        if nbytes >= size:
+            return f"{nbytes / size:.1f} {unit}"
+    return f"{nbytes / 1e3:.0f} kB" if nbytes >= 1000 else f"{nbytes} bytes"
 
 
 def memory_bytes() -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,10 @@ from typing import BinaryIO, TextIO
 LONGEST_LINE = 8 << 20
 # Of a file that is read at once.
 MAX_BYTES = 256_000_000
+# What a terminal obeys in a stranger's text: control characters but for tab and newline (escape
+# sequences move the cursor, set the title, write to the clipboard); the marks that reorder text
+# (Unicode UAX #9); and surrogates, which no stream takes.
+COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class TooLong(ValueError):

@@ -2,6 +2,7 @@
 
 export const UNKNOWN = "–";
 
+/** @import { Overview } from "./contract.js" */
 /** @typedef {number | null | undefined} Figure */
 
 /** @param {Figure} value @param {number} [digits] */
@@ -57,3 +58,13 @@ export function people(value) {
 /** "1 adapter", "2 adapters" @param {number} count @param {string} noun @param {string} [plural] */
 export const counted = (count, noun, plural = `${noun}s`) =>
   `${count.toLocaleString("en")} ${count === 1 ? noun : plural}`;
+
+/** Which index it is; that of the package says so itself. @param {Pick<Overview, "hub" | "index">} overview */
+export const indexText = ({ hub, index }) =>
+  index.shipped ??
+  [
+    `Index ${index.repo ?? hub}`,
+    index.number === null ? "" : `, number ${index.number}`,
+    index.commit === null ? "" : `, commit ${index.commit.slice(0, 12)}`,
+    index.date === null ? "" : `, of ${index.date}`,
+  ].join("");

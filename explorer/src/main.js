@@ -4,6 +4,7 @@ import { adapterView } from "./adapter_view.js";
 import { compareView } from "./compare_view.js";
 import { countryView } from "./country_view.js";
 import { append, h, said } from "./dom.js";
+import { indexText } from "./format.js";
 import { mapView } from "./map_view.js";
 import { forget, parse } from "./route.js";
 import { searchView } from "./search_view.js";
@@ -66,21 +67,11 @@ async function show(first) {
 
 /** @param {Overview} overview */
 function about(overview) {
-  const { version, built, hub, index } = overview;
+  const { version, built, index } = overview;
   const expired = index.expires !== null && new Date(index.expires) < new Date();
   append(
     foot,
-    h(
-      "p",
-      {},
-      index.shipped ? said(`The index that is shipped with ${index.shipped}`) : "Index ",
-      index.shipped ? null : said(index.repo ?? hub),
-      index.number === null ? "" : `, number ${index.number}`,
-      index.commit === null ? "" : ", commit ",
-      index.commit === null ? null : h("code", {}, index.commit.slice(0, 12)),
-      index.date === null ? "" : `, of ${index.date}`,
-      ".",
-    ),
+    h("p", {}, said(indexText(overview)), "."),
     expired ? h("p", { class: "banner" }, `This index expired on ${index.expires}: build the explorer anew.`) : null,
     overview.files.length
       ? h(

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { safeAddress } from "../src/dom.js";
 import { csv, json } from "../src/download.js";
-import { betaText, bytes, interval, people, signed } from "../src/format.js";
+import { betaText, bytes, indexText, interval, people, signed } from "../src/format.js";
 import { address, parse } from "../src/route.js";
 import { adapterKey, isKey } from "../src/store.js";
 
@@ -76,4 +76,13 @@ test("figures", () => {
     [bytes(999), bytes(999_600), bytes(null), people(55_936_800), people(9_960_000)],
     ["999 bytes", "1.0 MB", "–", "56 million", "10 million"],
   );
+});
+
+test("an index is named by its hub, or by the package that ships it", () => {
+  const none = { repo: null, commit: null, number: null, date: null, expires: null, shipped: null };
+  const index = { ...none, repo: "org/index", commit: "d".repeat(40), number: 7, date: "2026-01-01" };
+  assert.equal(indexText({ hub: "hf", index }), "Index org/index, number 7, commit dddddddddddd, of 2026-01-01");
+  assert.equal(indexText({ hub: "hf", index: none }), "Index hf");
+  const shipped = "The adapters are from the index of ggez-hub 0.1.0";
+  assert.equal(indexText({ hub: "hf", index: { ...none, commit: "d".repeat(40), shipped } }), shipped);
 });

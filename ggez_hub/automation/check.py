@@ -9,8 +9,6 @@ from pathlib import Path
 
 from ggez_hub.automation.card_sources import adapter_of, base_of, location_of
 from ggez_hub.automation.contribution_rules import (
-    Finding,
-    Findings,
     ProposedCard,
     check_card,
     check_files,
@@ -18,6 +16,7 @@ from ggez_hub.automation.contribution_rules import (
     needs_a_person,
     read_cards,
 )
+from ggez_hub.automation.findings import Finding, Findings
 from ggez_hub.automation.git_changes import Contribution, accepted_cards, import_committed
 from ggez_hub.automation.trial_merge import Trial, try_merge
 from ggez_hub.cards import AdapterCard

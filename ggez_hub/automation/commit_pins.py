@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+
 from ggez_hub.cards import AdapterCard, parse_card
 from ggez_hub.cards.document import CardText
 from ggez_hub.cards.expected import Expected, ListedFile, differences, expected_models
@@ -134,7 +136,6 @@ class Pinner:
         return self._at(place).revision
 
     def _at(self, place: LoosePin) -> RepoAtCommit:
-        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
         key, where = (place.repo, place.repo_type), f"{place.file} line {place.line}"
         try:

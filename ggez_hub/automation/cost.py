@@ -9,7 +9,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from huggingface_hub import JobInfo
 
 from ggez_hub.automation.budget import GIGABYTE, Budget
 from ggez_hub.automation.card_sources import VettedRepo, adapter_of, base_of
@@ -26,9 +28,6 @@ from ggez_hub.hub.jobs import Spent, prices, spent
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.task_data import TaskData
-
-if TYPE_CHECKING:
-    from huggingface_hub import JobInfo
 
 Where = Literal["runner", "hf-jobs"]
 RUNNER = "ubuntu-latest"

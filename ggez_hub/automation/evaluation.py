@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ggez_hub.automation.card_sources import adapter_of, base_of, location_of
 from ggez_hub.automation.contribution_rules import ProposedCard
@@ -33,6 +32,7 @@ from ggez_hub.evaluation.sweep.run import Progress, sweep
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.parity.betas import Beta, beta_key
+from ggez_hub.quantities import figure_text
 from ggez_hub.regions import find_region
 from ggez_hub.registry.task_data import TaskData
 
@@ -186,16 +186,11 @@ def _table(found: Evaluated) -> str:
     chosen = None if report.beta is None else beta_key(report.beta)
     rows = [
         f"| {beta}{' (chosen)' if beta == chosen else ''} | "
-        + " | ".join(_shown(point[key]) for key in ("q_global", "q_others", "q_regional", "grp"))
+        + " | ".join(
+            figure_text(point[key]) for key in ("q_global", "q_others", "q_regional", "grp")
+        )
         + " |"
         for beta, point in parity["points"].items()
     ]
     head = ["| beta | global | others | regional | GRP |", "|---|---|---|---|---|"]
     return "\n".join([*head, *rows])
-
-
-def _shown(value: dict[str, Any] | None) -> str:
-    if value is None:
-        return "-"
-    low, high = value["interval"]
-    return f"{value['value']:.2f} [{low:.2f}, {high:.2f}]"

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import AliasPath, Field, ValidationError
 
-from ggez_hub.automation.contribution_rules import Findings
+from ggez_hub.automation.findings import Findings
 from ggez_hub.automation.github import GitHub
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub.errors import RepositoryNotFoundError
+
 from ggez_hub.automation.remote_evaluation import evidence_at
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, read_card
 from ggez_hub.hub import Hub, RepoAtCommit
@@ -39,7 +41,6 @@ class IndexedCard:
 
 def indexed_cards(hub: Hub) -> dict[str, IndexedCard]:
     """The cards that the index holds, by path; none where there is no index yet."""
-    from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
         at = head_of(hub, INDEX_REPO, "dataset")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from huggingface_hub.errors import HfHubHTTPError
 
-from ggez_hub.automation.contribution_rules import CARD, as_code
+from ggez_hub.automation.contribution_rules import CARD
+from ggez_hub.automation.findings import as_code
 from ggez_hub.automation.git_changes import MAX_FILE, accepted_cards
 from ggez_hub.automation.github import Proposal
 from ggez_hub.automation.indexed_cards import indexed_cards, with_measurement

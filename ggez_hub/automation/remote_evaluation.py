@@ -13,6 +13,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from huggingface_hub.errors import RepositoryNotFoundError
+
 from ggez_hub.automation.budget import Budget
 from ggez_hub.automation.cost import Cost
 from ggez_hub.automation.event import Order
@@ -69,7 +71,6 @@ def deliver(
 
 def fetch_delivery(document: CardDocument, hub: Hub, repo: str, folder: Path) -> bool:
     """Fetch what was measured of a card into `folder`; False if nothing was."""
-    from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
         at = head_of(hub, repo, "dataset")

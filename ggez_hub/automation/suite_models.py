@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from huggingface_hub.errors import RepositoryNotFoundError
+
 from ggez_hub.automation.suite import Suite
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.models import model_in
@@ -39,7 +41,6 @@ def judge_bytes(suite: Suite, hub: Hub) -> int:
 
 def pictures_of(suite: Suite, hub: Hub) -> Path | None:
     """The folder with the pictures that data sets name by address; None where the hub has none."""
-    from huggingface_hub.errors import RepositoryNotFoundError
 
     if suite.pictures is None:
         return None

@@ -18,6 +18,7 @@ from ggez_hub.cards.curve import Curve, CurveRow, MeasuredCurve, ParityRecord
 from ggez_hub.cards.expected import Expected
 from ggez_hub.cards.measurements import Baselines, ClosedPart, JointCurve, SeedRun
 from ggez_hub.cards.people import PeopleRow
+from ggez_hub.cards.provenance import DataFilter, DataRights, TrainedOn, Training
 from ggez_hub.cards.values import (
     UNKNOWN,
     Account,
@@ -29,7 +30,6 @@ from ggez_hub.cards.values import (
     LanguageTag,
     Level,
     OrBase,
-    OrNone,
     OrUnknown,
     PolicyName,
     RegionId,
@@ -60,60 +60,6 @@ class BaseModelRef(FrozenModel):
     expected: Expected | None = None
 
 
-class TrainedOn(FrozenModel):
-    """The checkpoint of the training run where it was not the base itself."""
-
-    repo: RepoId
-    revision: Revision | Unknown
-    note: Text = ""
-
-
-class DataSource(FrozenModel):
-    """A data source, at the revision or version that was used."""
-
-    repo: Text
-    revision: Text
-    license: Text
-
-
-class Reward(FrozenModel):
-    """The reward scorer of the quality filter and its threshold tau (paper, section on filtering)."""
-
-    scorer: Text
-    threshold: float
-
-
-class Counts(FrozenModel):
-    """Rows seen, kept, and dropped by reason."""
-
-    seen: int = Field(ge=0)
-    kept: int = Field(ge=0)
-    dropped: dict[Text, int] = Field({})
-
-
-class DataFilter(FrozenModel):
-    """How the training set was selected; of the sets in `held_out` nothing entered it."""
-
-    sources: OrUnknown[list[DataSource]]
-    rules: OrUnknown[list[Text]]
-    reward: OrNone[Reward]
-    translator: Text
-    counts: OrUnknown[Counts]
-    spec_digest: Sha256 | Unknown
-    held_out: list[DataSource] = Field([])
-
-
-class DataRights(FrozenModel):
-    """Who made the pictures and on what basis they are used."""
-
-    pictures: Text
-    licence_basis: Text
-    recognisable_people: Literal["yes", "no", "unknown"]
-    restricted_content: Literal["yes", "no", "unknown"]
-    contact: Text
-    takedown: Text
-
-
 class AlphaRecord(FrozenModel):
     """The globalisation factor of the card's region with its provenance (KOF; derived, not asked)."""
 
@@ -132,15 +78,6 @@ class AlphaRecord(FrozenModel):
         if self.provenance == "user":
             return "set by the user"
         return f"{self.series}, KOF release {self.release}, {self.year}"
-
-
-class Training(FrozenModel):
-    """How the adapter was trained."""
-
-    method: Text
-    hyper_parameters: OrUnknown[dict[Text, float | int | Text | bool | list[Text]]]
-    seed: OrUnknown[int]
-    versions: OrUnknown[dict[Text, Text]]
 
 
 class Disclosure(FrozenModel):

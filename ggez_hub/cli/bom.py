@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, NEW_FILE
 from ggez_hub.hub_connection import connect
@@ -32,7 +33,6 @@ def bom_command(place: Path, output: Path, hub: str, out: Output) -> None:
     folders, or of an adapter's folder or card. Printed is how complete it is by the published rules
     of OWASP's AIBOM generator, and which fields are missing: nothing is invented.
     """
-    from ggez_hub.atomic_files import write_file
     from ggez_hub.registry.bill_of_materials.bill import bill_text
     from ggez_hub.registry.bill_of_materials.completeness import completeness
 
@@ -49,16 +49,14 @@ def _bill(place: Path, hub: str, out: Output) -> dict[str, Any]:
     from ggez_hub.cards import read_card
     from ggez_hub.registry.bill_of_materials.bill import card_bill, lock_bill, merge_bill
     from ggez_hub.registry.index.entries import read_pinned_card
-    from ggez_hub.registry.lock import MergeLock, locks_in, read_any_lock, several_families
+    from ggez_hub.registry.lock import MergeLock, one_lock_in, read_any_lock
 
-    locks = locks_in(place)
-    if len(locks) > 1:
-        raise several_families(place)
+    file = one_lock_in(place)
     with connect(hub, quiet=out.quiet) as server:
-        if not locks:
+        if file is None:
             card = read_card(place if place.is_file() else place / CARD_NAME)
             return card_bill(card, endpoint=server.endpoint)
-        lock = read_any_lock(locks[0])
+        lock = read_any_lock(file)
         if isinstance(lock, MergeLock):
             return merge_bill(lock, server.endpoint)
         documents = [read_pinned_card(server, a.card) for a in lock.resolution.adapters]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from huggingface_hub import constants
 
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.cards.schema import Location
@@ -207,8 +208,6 @@ def _propose(
 
 
 def _sign_in(hub: Hub) -> str:
-    from huggingface_hub import constants
-
     if hub.endpoint == constants.ENDPOINT:
         return "hf auth login"
     return f"export HF_ENDPOINT={hub.endpoint} HF_TOKEN=hf_...   # a token of that hub"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ggez_hub.cli.output import Output, interval_text, output_options
+from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import out_option
 from ggez_hub.cli.pull_steps import run_pull
 from ggez_hub.cli.request import PullOptions, print_region
@@ -19,7 +19,7 @@ from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
 from ggez_hub.parity.intervals import Interval
 from ggez_hub.progress import task
-from ggez_hub.quantities import counted
+from ggez_hub.quantities import counted, interval_text
 from ggez_hub.regions import find_region
 from ggez_hub.registry.pull.pull import Pulled
 from ggez_hub.registry.request import Request
@@ -113,7 +113,7 @@ def _print_figures(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Out
         [
             (
                 f"{row.beta:g}",
-                *(_shown(figure) for figure in (row.english, row.regional, row.grp)),
+                *(figure.text() for figure in (row.english, row.regional, row.grp)),
                 " = ".join(names.get(row.beta, [])),
             )
             for row in demo.rows
@@ -131,7 +131,7 @@ def _print_figures(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Out
                 (
                     title,
                     *(
-                        f"{s.score:.1f} [{s.low:.1f}, {s.high:.1f}]"
+                        interval_text(s.score, s.low, s.high, digits=1)
                         for s in (scores[beta] for beta in betas)
                     ),
                 )
@@ -148,7 +148,7 @@ def _print_figures(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Out
     for rival in demo.rivals:
         undetermined = ": the interval includes 0, so it is undetermined"
         sure = "" if rival.lead.excludes_zero else undetermined
-        out.line(f"  ahead of {rival.label} by {_shown(rival.lead)} points{sure}")
+        out.line(f"  ahead of {rival.label} by {rival.lead.text()} points{sure}")
 
 
 def _draw(pulled: Pulled, part: DemoFamily, demo: DemoFigures) -> Path:
@@ -192,7 +192,3 @@ def _as_json(pulled: Pulled, demo: DemoFigures, picture: Path) -> dict[str, obje
 
 def _figure(estimate: Interval) -> dict[str, float]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-
-
-def _shown(estimate: Interval) -> str:
-    return interval_text(estimate.value, estimate.low, estimate.high)

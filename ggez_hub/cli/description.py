@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -162,8 +162,6 @@ def _check_license(text: str) -> None:
 
 
 def _check_adapts(text: str) -> None:
-    from typing import get_args
-
     if unknown := {p.strip() for p in text.split(",")} - {*get_args(Adapts), "unknown"}:
         raise UsageProblem(
             f"--adapts: there is no {', '.join(sorted(unknown))}", QUESTIONS["adapts"]

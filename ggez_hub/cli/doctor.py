@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import click
 
 from ggez_hub import __version__
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import GgezError
+
+if TYPE_CHECKING:
+    from ggez_hub.automation.setup import SetupCheck
+    from ggez_hub.installation import CheckResult
+
+
+def print_checks(found: Sequence[CheckResult | SetupCheck], out: Output) -> None:
+    """What was checked, and how to fix what is not an error."""
+    rows = [(one.state, one.topic, one.name, one.found) for one in found]
+    out.table(("state", "of", "what", "found"), rows, figures=False)
+    out.line("")
+    fixes: dict[str, list[str]] = {}
+    for one in found:
+        if one.fix and one.state in {"note", "unknown"}:
+            fixes.setdefault(one.fix, []).append(one.name)
+    out.lines(f"{', '.join(names)}: {fix}" for fix, names in fixes.items())
 
 
 @click.command("doctor")
@@ -24,19 +42,13 @@ def doctor_command(offline: bool, hub: str, out: Output) -> None:
     value is never shown), and the hub on this machine. Exit code 1 if something is broken that the core needs; the answer of the
     hub is among that, unless --offline or HF_HUB_OFFLINE leaves it out.
     """
-    from ggez_hub.installation import devices, disks, hubs, packages
+    from ggez_hub.installation.hub import hubs
+    from ggez_hub.installation.libraries import packages
+    from ggez_hub.installation.machine import devices, disks
 
     found = list(chain(packages(), devices(), disks(), hubs(ask=not offline, hub=hub)))
     broken = [finding for finding in found if finding.state == "broken"]
-    out.table(
-        ("state", "of", "what", "found"),
-        [(one.state, one.topic, one.name, one.found) for one in found],
-        figures=False,
-    )
-    out.line("")
-    for one in found:
-        if one.fix and one.state == "note":
-            out.line(f"{one.name}: {one.fix}")
+    print_checks(found, out)
     out.document(
         {
             "version": __version__,

@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
+from ggez_hub.cards import alpha_record
 from ggez_hub.cli.models import ModelProvider, cache_option
-from ggez_hub.cli.output import Output, hub_option, interval_text, output_options
+from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE, out_option
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub_connection import connect
 from ggez_hub.progress import task
-from ggez_hub.quantities import counted
+from ggez_hub.quantities import counted, interval_text
 from ggez_hub.regions import Alpha, alpha, find_region
 
 
@@ -91,7 +92,6 @@ def eval_command(
     judge. Scores, parity and every answer are kept: `ggez-hub verify DIR` recomputes every figure of the results, and with `--rerun K` MODEL
     answers some of them again.
     """
-    from ggez_hub.cards import alpha_record
     from ggez_hub.evaluation.models.judge_model import with_judge
     from ggez_hub.evaluation.sweep.run import sweep
     from ggez_hub.registry.task_data import TaskData, find_tasks

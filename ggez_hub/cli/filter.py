@@ -109,7 +109,7 @@ def filter_command(
 
 
 def _print_report(report: FilterReport, target: Path | ObjectFolder, out: Output) -> None:
-    from ggez_hub.data.report import dropped
+    from ggez_hub.data.report import dropped, unlike_duplicates
 
     counts = report.document["counts"]
     out.line(
@@ -121,6 +121,8 @@ def _print_report(report: FilterReport, target: Path | ObjectFolder, out: Output
     ]
     if rows:
         out.table(("dropped", "examples"), rows)
+    if unlike := unlike_duplicates(report.document):
+        out.line(unlike)
     for warning in report.document["warnings"]:
         out.line(f"warning: {warning}")
     out.line(f"report: {target}/README.md, digest {report.digest[:16]}")

@@ -21,6 +21,7 @@ from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
+from ggez_hub.recipe_file import read_recipe
 from ggez_hub.regions import Region, find_region
 
 if TYPE_CHECKING:
@@ -88,7 +89,6 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     from ggez_hub.evaluation.sweep.recipe import SweepRecipe
     from ggez_hub.evaluation.sweep.run import JointFineTune
     from ggez_hub.merging.adapters import find_form
-    from ggez_hub.recipe_file import read_recipe
     from ggez_hub.registry.task_data import TaskData, find_tasks
 
     recipe, here = read_recipe(file, "sweep", SweepRecipe), file.parent

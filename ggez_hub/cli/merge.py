@@ -20,7 +20,7 @@ from ggez_hub.cli.parameters import (
     betas_option,
     out_option,
 )
-from ggez_hub.cli.request import print_runtimes
+from ggez_hub.cli.resolution import print_runtimes
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, detect_family, get_family
 from ggez_hub.progress import task
@@ -69,6 +69,12 @@ DEFAULT_METHOD = "ggez_linear"
     help="Of several sets of weights in the base, as fp16 beside full ones: the one to merge.  "
     "[default: the one that is loaded without a variant]",
 )
+@click.option(
+    "--out-dtype",
+    type=click.Choice(["bfloat16"]),
+    help="What a base in float8 is stored as, since a float8 is too coarse for what an adapter adds: its "
+    "scales are multiplied in.",
+)
 @out_option()
 @hub_option
 @output_options
@@ -82,6 +88,7 @@ def merge_command(
     form: str,
     family: str | None,
     variant: str | None,
+    out_dtype: str | None,
     target: Path,
     hub: str,
     out: Output,
@@ -99,6 +106,7 @@ def merge_command(
         "--family": family,
         "--variant": variant,
         "--betas": parts,
+        "--out-dtype": out_dtype,
     }
     inputs: AbstractContextManager[MergeInputs]
     if recipe is not None:
@@ -112,7 +120,9 @@ def merge_command(
             missing = [name for name in ("--base", "--adapter", "--beta") if not options[name]]
             raise UsageProblem(f"{', '.join(missing)} is missing", "Or give a --recipe.")
         inputs = nullcontext(
-            of_options(base, adapters, betas, method or DEFAULT_METHOD, family, variant, parts)
+            of_options(
+                base, adapters, betas, method or DEFAULT_METHOD, family, variant, parts, out_dtype
+            )
         )
     with inputs as found:
         _merge(found, form, target, out)
@@ -129,6 +139,11 @@ def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
         from ggez_hub.registry.local_merge.merge import weigh
 
         require_one(form, len(inputs.adapters))
+        if inputs.out_dtype:
+            raise UsageProblem(
+                f"--as {form} stores nothing of the base: --out-dtype has no meaning",
+                "Leave it out.",
+            )
         method.require_foldable(form)
         weighted, _ = weigh(base, inputs.adapters, family, variant)
         named = (inputs.base.repo or str(base), inputs.base.revision)
@@ -160,6 +175,7 @@ def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
             str(method),
             variant,
             wrote=merging.advance,
+            out_dtype=inputs.out_dtype,
         )
     _print_merge(done, alike, [a.source.given for a in inputs.adapters], family, target, out)
 

@@ -30,6 +30,7 @@ class MergeInputs:
     method: str
     family: str | None
     variant: str | None
+    out_dtype: str | None
 
 
 def of_options(
@@ -40,6 +41,7 @@ def of_options(
     family: str | None,
     variant: str | None,
     parts: Sequence[Path] = (),
+    out_dtype: str | None = None,
 ) -> MergeInputs:
     """The merge of folders; betas and files of betas by part are one for each, or one for all.
 
@@ -54,7 +56,7 @@ def of_options(
         WeightedSource(on_disk(path), beta, read_parts(own) if own else None)
         for path, beta, own in zip(adapters, each_beta, each_parts, strict=True)
     ]
-    return MergeInputs(on_disk(base), weighted, method, family, variant)
+    return MergeInputs(on_disk(base), weighted, method, family, variant, out_dtype)
 
 
 def _for_each(values: Sequence[T], count: int, what: str, option: str) -> Sequence[T]:
@@ -127,7 +129,8 @@ def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Merge
             WeightedSource(places[a.adapter], a.beta, own)
             for a, own in zip(recipe.adapters, parts, strict=True)
         ]
-        yield MergeInputs(places[recipe.base], weighted, recipe.method, family, recipe.variant)
+        base_place, how = places[recipe.base], (recipe.variant, recipe.out_dtype)
+        yield MergeInputs(base_place, weighted, recipe.method, family, *how)
 
 
 def repository_of(named: str, here: Path) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,15 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
+from ggez_hub.cards import AdapterCard, BadCard, read_card
 from ggez_hub.cards.expected import ListedFile, differences, expected_models
 from ggez_hub.cli.output import QUIET, Output
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, detect_family
 from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.registry.contribution.training_metadata import REPO
 
 if TYPE_CHECKING:
-    from ggez_hub.cards import AdapterCard
     from ggez_hub.evaluation.answers.cache import AnswerCache
     from ggez_hub.evaluation.models import ModelUnderTest
     from ggez_hub.evaluation.models.backend import EvaluationBackend
@@ -52,9 +52,6 @@ class LocalModel(NamedTuple):
         return InRepo(repo=self.repo, revision=self.revision)
 
 
-REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
 def find_model(named: str, here: Path, hub: Hub) -> LocalModel:
     """A local folder, or a repository (`org/name@revision`): its files to load and its card."""
     from ggez_hub.cards.readme import MAX_CARD_BYTES
@@ -65,7 +62,7 @@ def find_model(named: str, here: Path, hub: Hub) -> LocalModel:
     if folder.is_dir():
         return LocalModel(folder)
     repo, _, revision = named.partition("@")
-    if not REPOSITORY.fullmatch(repo):
+    if not REPO.match(repo):
         raise UsageProblem(
             f"{named!r} is neither a folder in {here.absolute()} nor a repository",
             "Name a folder, or a repository as org/name[@revision].",
@@ -102,7 +99,6 @@ def find_adapter(named: str, here: Path, hub: Hub) -> LocalModel:
 
 def card_of(folder: Path) -> AdapterCard | None:
     """The adapter card in a folder, if there is one."""
-    from ggez_hub.cards import BadCard, read_card
     from ggez_hub.evaluation.results.evidence import CARD
 
     try:

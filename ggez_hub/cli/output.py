@@ -15,14 +15,11 @@ import click
 
 from ggez_hub.digests import finite
 from ggez_hub.progress import show_progress
+from ggez_hub.text_files import COMMANDS
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What a terminal obeys in a stranger's text: control characters but for tab and newline (escape
-# sequences move the cursor, set the title, write to the clipboard); the marks that reorder text
-# (Unicode UAX #9); and surrogates, which no stream takes.
-COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 # In the meta of click's context: whether the command was given --quiet.
 QUIET = "ggez_hub.quiet"
@@ -36,19 +33,6 @@ def plain(text: str) -> str:
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
     return COMMANDS.sub(escaped, text)
-
-
-def interval_text(value: float, low: float, high: float, sign: str = "") -> str:
-    """A figure with its interval: `71.20 [69.80, 72.50]`."""
-    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
-
-
-def figure_text(figure: dict[str, Any] | None, absent: str = "-", sign: str = "") -> str:
-    """The same of a figure as results hold it: {value, interval}."""
-    if figure is None:
-        return absent
-    low, high = figure["interval"]
-    return interval_text(figure["value"], low, high, sign)
 
 
 def _fitted(
@@ -89,6 +73,10 @@ class Output:
         if self.for_people:
             self.said.append(text)
             click.echo(plain(text))
+
+    def lines(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.line(text)
 
     def note(self, text: str) -> None:
         """Print a remark on stderr."""

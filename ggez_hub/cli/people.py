@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.cli.output import Output, interval_text
+from ggez_hub.cli.output import Output
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.quantities import counted
+from ggez_hub.quantities import counted, interval_text
 
 Json = dict[str, Any]
 

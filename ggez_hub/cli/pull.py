@@ -10,15 +10,8 @@ import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import NEW, out_option
-from ggez_hub.cli.request import (
-    PullOptions,
-    index_option,
-    print_region,
-    print_resolution,
-    print_table,
-    request_options,
-    resolution_json,
-)
+from ggez_hub.cli.request import PullOptions, index_option, print_region, request_options
+from ggez_hub.cli.resolution import print_resolution, print_table, resolution_json
 from ggez_hub.cli.trust import TrustOptions, signing_option, trust_options
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem

@@ -12,8 +12,8 @@ import click
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.parameters import BETA
 from ggez_hub.cli.pull_cache import THERE, WRITTEN, remember
-from ggez_hub.cli.request import (
-    PullOptions,
+from ggez_hub.cli.request import PullOptions
+from ggez_hub.cli.resolution import (
     alternatives,
     print_resolution,
     print_runtimes,

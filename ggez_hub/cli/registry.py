@@ -21,13 +21,13 @@ from ggez_hub.progress import task
 from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region
 from ggez_hub.registry.constants import INDEX_REPO
-from ggez_hub.registry.index.build import build_index
+from ggez_hub.registry.index.build import build_index, publish_index
 from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.index.verification import stale_entries, verify_entries
 from ggez_hub.registry.trust.signing import SigningKey
 
 if TYPE_CHECKING:
-    from ggez_hub.registry.affected import AffectedMerge, Ingredient
+    from ggez_hub.registry.affected import Ingredient
 
 allow_empty_option = click.option(
     "--allow-empty", is_flag=True, help="Make an index without any card, if there is none."
@@ -95,8 +95,6 @@ def index_publish(
     With --signing-key the file is signed with a number and an expiry; run again, one that is half
     expired is signed anew.
     """
-    from ggez_hub.registry.index.build import publish_index
-
     with connect(hub, quiet=out.quiet) as server:
         done = publish_index(cards, server, skip_bad=skip_bad, allow_empty=allow_empty, by=by)
     for bad in done.built.bad:
@@ -201,7 +199,8 @@ def affected(named: str | None, hub: str, out: Output) -> None:
     """Published merges made of an adapter, by their locks, whatever its status.
 
     Without one, those made of anything that was yanked since, or that a card names and that is gone from
-    the hub. `marked` are those whose card says so (`ci affected` proposes it).
+    the hub. `marked` are those whose card says so (`ci affected` proposes it); a marked one of which
+    nothing is wrong any longer is listed with what is active again.
     """
     from ggez_hub.registry.affected import affected_merges
 
@@ -213,7 +212,12 @@ def affected(named: str | None, hub: str, out: Output) -> None:
     out.table(
         ("merge", "made of", "which", "marked"),
         [
-            (merge.repo, f"{c.repo}@{(c.revision or '')[:12]}".rstrip("@"), c.status, _yes(merge))
+            (
+                merge.repo,
+                f"{c.repo}@{(c.revision or '')[:12]}".rstrip("@"),
+                c.status,
+                "yes" if merge.marked else "no",
+            )
             for merge in found.merges
             for c in merge.causes
         ],
@@ -223,10 +227,6 @@ def affected(named: str | None, hub: str, out: Output) -> None:
             "No published merge is affected." if wanted is None else "No published merge has it."
         )
     out.document(asdict(found))
-
-
-def _yes(merge: AffectedMerge) -> str:
-    return "yes" if merge.marked else "no"
 
 
 def _ingredient(named: str) -> Ingredient:

@@ -51,8 +51,9 @@ def report_command(
     """
     from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
     from ggez_hub.evaluation.gates.outcome import read_limits
-    from ggez_hub.evaluation.report.contents import contents, page
+    from ggez_hub.evaluation.report.contents import contents
     from ggez_hub.evaluation.report.examples import prepared_tasks, task_files
+    from ggez_hub.evaluation.report.page import page
     from ggez_hub.evaluation.results.evidence import open_evidence
     from ggez_hub.registry.task_data import origin_tasks
 

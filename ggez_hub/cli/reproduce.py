@@ -7,13 +7,14 @@ from fractions import Fraction
 
 import click
 
-from ggez_hub.cli.output import Output, interval_text, output_options
+from ggez_hub.cli.output import Output, output_options
 from ggez_hub.errors import UsageProblem
 from ggez_hub.paper.checks import Finding
 from ggez_hub.paper.claim_notes import claim_notes
 from ggez_hub.paper.claims import ClaimFinding, recheck_claims
 from ggez_hub.paper.rules import recheck
-from ggez_hub.paper.tables import PAPER
+from ggez_hub.paper.tables import PAPER, paper_recipes
+from ggez_hub.quantities import interval_text
 
 
 @click.command("reproduce")
@@ -117,8 +118,7 @@ def _print_claims(found: Sequence[ClaimFinding], notes: Sequence[str], out: Outp
     for claim in dict.fromkeys(f.measure.claim for f in found):
         out.line(f"{claim.name}: {claim.text}")
     out.line("")
-    for note in notes:
-        out.line(note)
+    out.lines(notes)
 
 
 def _percent(found: ClaimFinding) -> str:
@@ -158,8 +158,6 @@ def _shown(value: Fraction, digits: int = 4) -> str:
 
 
 def _print_recipes(numbers: tuple[str, ...], out: Output) -> None:
-    from ggez_hub.paper.tables import paper_recipes
-
     found = paper_recipes(numbers)
     for recipe in found:
         out.line(f"# {recipe.path}\n{recipe.text}")

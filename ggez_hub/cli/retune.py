@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ggez_hub.cards import parse_card, render_card
-from ggez_hub.cli.output import Output, hub_option, interval_text, output_options
+from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, SHARE, policy_option
 from ggez_hub.command_line import command_line
 from ggez_hub.errors import UsageProblem
@@ -16,7 +16,7 @@ from ggez_hub.hub import Hub
 from ggez_hub.hub.pull_requests import Proposal, propose
 from ggez_hub.hub_connection import connect
 from ggez_hub.parity.betas import Beta, as_json, base_like, betas_of
-from ggez_hub.parity.intervals import Interval, estimate_grp
+from ggez_hub.parity.intervals import estimate_grp
 from ggez_hub.parity.moments import GLOBAL, REGIONAL
 from ggez_hub.parity.policy import Policy
 from ggez_hub.regions import Alpha, alpha, find_region
@@ -195,13 +195,9 @@ def _row(beta: Beta, found: Retuned) -> tuple[str, ...]:
         f"{beta:g}",
         f"{curve.moments.scores[GLOBAL, index]:.2f}",
         f"{curve.moments.scores[REGIONAL, index]:.2f}",
-        _shown(estimate_grp(curve.moments, found.alpha.value, index)),
-        "not measured" if test is None else _shown(test),
+        estimate_grp(curve.moments, found.alpha.value, index).text(),
+        "not measured" if test is None else test.text(),
     )
-
-
-def _shown(found: Interval) -> str:
-    return interval_text(found.value, found.low, found.high)
 
 
 def _as_json(

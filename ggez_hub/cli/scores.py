@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggez_hub.cli.output import Output, figure_text
+from ggez_hub.cli.output import Output
 from ggez_hub.errors import GgezError
 from ggez_hub.hub_connection import connect
-from ggez_hub.quantities import counted
+from ggez_hub.quantities import counted, figure_text
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.results.verification import Verification
@@ -221,8 +221,7 @@ def _print_baselines(found: dict[str, Any], out: Output) -> None:
         ],
         title=f"{found['split']}: {found['scale']}; paired differences in points, 95 % intervals",
     )
-    for line in _baseline_lines(found):
-        out.line(line)
+    out.lines(_baseline_lines(found))
 
 
 SAFETY = {

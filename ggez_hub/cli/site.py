@@ -16,11 +16,11 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FOLDER, NEW_FOLDER, listening_options, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hardware import size_text
+from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
-    from ggez_hub.hub import Hub
     from ggez_hub.site.build import BuiltSite
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -14,7 +14,7 @@ from ggez_hub.cli.parameters import Number
 from ggez_hub.cli.questions import ask_region, on_terminal
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import FAMILIES, get_family
-from ggez_hub.hardware import size_text
+from ggez_hub.hardware import device_bytes, free_disk_bytes, memory_bytes, size_text
 from ggez_hub.hub_connection import connect
 from ggez_hub.regions import Region, find_region, spelled_out
 
@@ -116,8 +116,6 @@ def _family(found: Sequence[ModelChoice], out: Output) -> str:
 
 def _other_machine(out: Output) -> float | None:
     """The GB of the GPU of another machine; None if the model is for this one."""
-    from ggez_hub.hardware import device_bytes, free_disk_bytes, memory_bytes
-
     memory, device = memory_bytes(), device_bytes()
     parts = [
         f"{memory / 1e9:.1f} GB of memory" if memory else "memory unknown",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ggez_hub.cards import alpha_record
 from ggez_hub.cli.engine import engine_options
 from ggez_hub.cli.models import cache_option, card_of
 from ggez_hub.cli.output import Output, hub_option, output_options
@@ -45,7 +46,6 @@ def sweep_command(
     part that it names is swept beside the plain betas. `ggez-hub verify DIR`
     recomputes every figure of the results.
     """
-    from ggez_hub.cards import alpha_record
     from ggez_hub.cli.measurement import open_recipe
     from ggez_hub.evaluation.sweep.run import sweep
 
@@ -75,8 +75,7 @@ def sweep_command(
             )
     print_scores(target, out)
     out.line("")
-    for step in _next_steps(target, opened):
-        out.line(step)
+    out.lines(_next_steps(target, opened))
 
 
 def _next_steps(results: Path, opened: OpenedSweep) -> list[str]:

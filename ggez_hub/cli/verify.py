@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from httpx2 import HTTPError
+from huggingface_hub.errors import HfHubHTTPError
 
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FILE
@@ -20,11 +23,20 @@ from ggez_hub.hub.client import Signatures
 from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
-from ggez_hub.registry.lock import locks_in
+from ggez_hub.registry.lock import (
+    MAX_LOCK_BYTES,
+    Lock,
+    MergeLock,
+    differences,
+    locks_in,
+    parse_any_lock,
+    read_any_lock,
+    unstated,
+)
+from ggez_hub.text_files import read_text
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.sweep.rerun import RepeatedAnswer
-    from ggez_hub.registry.lock import Lock, MergeLock
 
 
 @click.command("verify")
@@ -175,13 +187,8 @@ def _verify_locks(locks: Sequence[Path], hub: str, out: Output) -> None:
 
 def _print_yanked(locks: Sequence[Path], hub: str, out: Output) -> dict[str, Any]:
     """Print which ingredients the hub's index has yanked since; `yanked` is None where that is unknown."""
-    from httpx2 import HTTPError
-    from huggingface_hub.errors import HfHubHTTPError
-
     from ggez_hub.registry.affected import ingredients, yanked_among
     from ggez_hub.registry.index.search import known_entries
-    from ggez_hub.registry.lock import MAX_LOCK_BYTES, parse_any_lock
-    from ggez_hub.text_files import read_text
 
     try:
         read = [parse_any_lock(read_text(f, MAX_LOCK_BYTES), f.name) for f in locks]
@@ -209,7 +216,6 @@ def _verified(file: Path) -> tuple[Lock | MergeLock, list[str], str]:
     """A lock, how the files beside it differ from it, and the way out."""
     from ggez_hub.cards.readme import read_readme
     from ggez_hub.registry.local_merge import merge
-    from ggez_hub.registry.lock import MergeLock, differences, read_any_lock, unstated
     from ggez_hub.registry.pull import result_card
 
     lock, folder = read_any_lock(file), file.parent
@@ -245,8 +251,6 @@ def _rerun(
     out: Output,
 ) -> tuple[RepeatedAnswer, ...]:
     """Ask again; the outcome of each question, on stdout for people."""
-    import tempfile
-
     from ggez_hub.cli.measurement import open_origin, open_recipe
     from ggez_hub.evaluation.results.evidence import open_evidence
     from ggez_hub.evaluation.sweep.rerun import TOLERANCE, rerun

@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from ggez_hub import __version__
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_file
 from ggez_hub.hub.client import COMMIT
 from ggez_hub.regions import find_region
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CROISSANT_FILE = "croissant.json"
 HUB = "https://huggingface.co/datasets"
@@ -173,6 +174,8 @@ def _files(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _field(column: pa.Field, inside: str = "") -> dict[str, Any]:
     """A column as a field; the parts of a list of records are its sub-fields."""
+    import pyarrow as pa
+
     kind, identity = column.type, f"examples/{inside}{column.name}"
     path = f"{inside}{column.name}".replace("/", ".")
     top, _, below = path.partition(".")

@@ -62,7 +62,8 @@ class DuplicateIndex:
             "PRAGMA journal_mode=OFF",
             "PRAGMA synchronous=OFF",
             f"PRAGMA cache_size=-{CACHE_KIB}",
-            "CREATE TABLE items (ordinal INTEGER PRIMARY KEY, name TEXT, minhash BLOB)",
+            "CREATE TABLE items (ordinal INTEGER PRIMARY KEY, name TEXT, key BLOB, phash INTEGER,"
+            " minhash BLOB)",
             "CREATE TABLE keys (key BLOB PRIMARY KEY, ordinal INTEGER) WITHOUT ROWID",
             "CREATE TABLE slots (slot INTEGER, bits INTEGER,"
             " ordinal INTEGER, phash INTEGER, PRIMARY KEY (slot, bits, ordinal)) WITHOUT ROWID",
@@ -71,28 +72,34 @@ class DuplicateIndex:
         ):
             self._base.execute(statement)
 
-    def match(self, row: Signature, keys: Sequence[int]) -> tuple[str, bool] | None:
-        """The id of the first row that is the same as `row`, and whether exactly.
+    def match(self, row: Signature, keys: Sequence[int]) -> Signature | None:
+        """The first row with the key of `row`, else the first one that is nearly the same.
 
         `keys` are those of its text (`near_text_keys`).
         """
-        found = self._base.execute(
-            "SELECT name FROM keys JOIN items USING (ordinal) WHERE key = ?", (row.key,)
-        ).fetchone()
-        if found is not None:
-            return found[0], True
-        name = self._near(row, keys)
-        return None if name is None else (name, False)
+        run = self._base.execute
+        exact = run("SELECT ordinal FROM keys WHERE key = ?", (row.key,)).fetchone()
+        ordinal = self._near(row, keys) if exact is None else exact[0]
+        if ordinal is None:
+            return None
+        query = "SELECT name, key, phash, minhash FROM items WHERE ordinal = ?"
+        name, key, phash, minhash = run(query, (ordinal,)).fetchone()
+        return Signature(name, key, None if phash is None else phash % WRAP, minhash)
 
     def add(self, row: Signature, keys: Sequence[int], ordinal: int) -> None:
         """Enter a row behind all others."""
         run = self._base.execute
         # Of rows that were compared before, two may have the same key.
         run("INSERT OR IGNORE INTO keys VALUES (?, ?)", (row.key, ordinal))
-        run("INSERT INTO items VALUES (?, ?, ?)", (ordinal, row.id, row.minhash))
-        if row.phash is not None and self._rule.by != "text":
+        signed = row.phash
+        if signed is not None and signed >= WRAP >> 1:
             # sqlite's integers are signed.
-            signed = row.phash - WRAP if row.phash >= WRAP >> 1 else row.phash
+            signed -= WRAP
+        run(
+            "INSERT INTO items VALUES (?, ?, ?, ?, ?)",
+            (ordinal, row.id, row.key, signed, row.minhash),
+        )
+        if row.phash is not None and self._rule.by != "text":
             for slot, bits in enumerate(_slots(row.phash)):
                 run("INSERT INTO slots VALUES (?, ?, ?, ?)", (slot, bits, ordinal, signed))
         for key in keys:
@@ -104,8 +111,8 @@ class DuplicateIndex:
         self._base.close()
         self._path.unlink()
 
-    def _near(self, row: Signature, keys: Sequence[int]) -> str | None:
-        """The id of the first row that is nearly the same."""
+    def _near(self, row: Signature, keys: Sequence[int]) -> int | None:
+        """The ordinal of the first row that is nearly the same."""
         if _is_by_text(row, self._rule):
             return self._first_alike(row, sorted(set(self._near_texts(keys))))
         if row.phash is None:
@@ -114,7 +121,7 @@ class DuplicateIndex:
         if self._rule.by == "both":
             self.crowded += len(near) >= COMPARED
             return self._first_alike(row, near[:COMPARED])
-        return self._names(near[:1])[0][0] if near else None
+        return near[0] if near else None
 
     def _near_pictures(self, phash: int) -> Iterator[int]:
         """The rows whose picture is within the distance."""
@@ -143,19 +150,17 @@ class DuplicateIndex:
             yield from first
         self.crowded += crowded
 
-    def _first_alike(self, row: Signature, numbers: list[int]) -> str | None:
-        """The name of the first of the rows whose text is similar to that of `row`."""
-        if row.minhash is None or not (rows := self._names(numbers)):
+    def _first_alike(self, row: Signature, numbers: list[int]) -> int | None:
+        """The first of the rows, which ascend, whose text is similar to that of `row`."""
+        if row.minhash is None or not numbers:
             return None
-        alike = similarities(row.minhash, [sketch for _, sketch in rows]) >= self._rule.similarity
-        return str(rows[int(alike.argmax())][0]) if alike.any() else None
-
-    def _names(self, numbers: list[int]) -> list[tuple[str, bytes]]:
-        return self._base.execute(
-            "SELECT name, minhash FROM items WHERE ordinal IN (SELECT value FROM json_each(?))"
-            " ORDER BY ordinal",
-            (json.dumps(numbers),),
-        ).fetchall()
+        query = (
+            "SELECT minhash FROM items WHERE ordinal IN (SELECT value FROM json_each(?))"
+            " ORDER BY ordinal"
+        )
+        sketches = [sketch for (sketch,) in self._base.execute(query, (json.dumps(numbers),))]
+        alike = similarities(row.minhash, sketches) >= self._rule.similarity
+        return numbers[int(alike.argmax())] if alike.any() else None
 
 
 def fingerprint(
@@ -194,6 +199,24 @@ def similarities(sketch: bytes, others: Sequence[bytes]) -> NDArray[np.float64]:
     """The Jaccard similarities that MinHashes estimate of one to others: (N,), 0 to 1."""
     values = np.frombuffer(b"".join([sketch, *others]), "<u4").reshape(-1, PERMUTATIONS)
     return np.asarray((values[1:] == values[0]).mean(axis=1))
+
+
+def is_alike(row: Signature, other: Signature, rule: DuplicatesSpec) -> bool:
+    """Whether two rows are the same by a rule: equal, or near in what they are compared by."""
+    if row.key == other.key:
+        return True
+    by_text = _is_by_text(row, rule)
+    if by_text != _is_by_text(other, rule):
+        return False
+    if not by_text:
+        if row.phash is None or other.phash is None:
+            return False
+        is_near = (row.phash ^ other.phash).bit_count() <= rule.distance
+        if not is_near or rule.by == "picture":
+            return is_near
+    if row.minhash is None or other.minhash is None:
+        return False
+    return bool(similarities(row.minhash, [other.minhash])[0] >= rule.similarity)
 
 
 def text_keys(rows: Sequence[Signature], rule: DuplicatesSpec) -> Keys:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ggez_hub.atomic_files import atomic_file
@@ -28,6 +29,7 @@ from ggez_hub.data.deduplication import (
     DuplicateIndex,
     Signature,
     differing_bits,
+    is_alike,
     near_text_keys,
     picture_keys,
     text_keys,
@@ -42,8 +44,13 @@ KEYED = np.dtype([("key", "<u8"), ("ordinal", "<i8"), ("phash", "<u8")])
 ROWS_TOGETHER, KEYS_TOGETHER, LINKED_TOGETHER = 1 << 15, 1 << 21, 1 << 17
 # Rows whose keys are computed at once.
 AT_ONCE = 256
-MATCHES = pa.schema({"ordinal": pa.int64(), "id": pa.string(), "is_exact": pa.bool_()})
-CROWDED = b"crowded"
+# Matches that are written at once.
+MATCHES_TOGETHER = 1 << 14
+# The rows that are dropped: each with the one that stays, and whether it is itself like that one.
+DROPPED = pa.schema(
+    {"id": pa.string(), "like": pa.string(), "is_exact": pa.bool_(), "is_alike": pa.bool_()}
+)
+MATCHES = pa.schema([pa.field("ordinal", pa.int64()), *DROPPED])
 
 
 class Match(NamedTuple):
@@ -119,23 +126,30 @@ class DuplicateSearch:
     def match(self, number: int, signatures: Callable[[Numbers], Iterator[Signature]]) -> None:
         """Match the rows of a bin; `signatures` gives those of ordinals, which ascend."""
         ordinals = np.load(self.folder / "bins" / f"{number:06d}.npy")
-        found: list[tuple[int, str, bool]] = []
         with atomic_file(self.folder / "matches" / f"{number:06d}.arrow", durable=False) as partial:
             index = DuplicateIndex(partial.with_suffix(".sqlite"), self.rule)
-            # Where something was added, the rest was compared before.
-            compared = ADDED if len(ordinals) and ordinals[-1] >= ADDED else 0
-            for ordinal, row, keys in self._with_keys(ordinals, signatures(ordinals)):
-                match = index.match(row, keys) if ordinal >= compared else None
-                if match is None:
-                    index.add(row, keys, ordinal)
-                else:
-                    found.append((ordinal, *match))
+            found = self._found(index, ordinals, signatures(ordinals))
+            with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, MATCHES) as writer:
+                while some := list(islice(found, MATCHES_TOGETHER)):
+                    columns = zip(zip(*some, strict=True), MATCHES.types, strict=True)
+                    arrays = [pa.array(*column) for column in columns]
+                    writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=MATCHES))
             index.remove()
-            schema = MATCHES.with_metadata({CROWDED: str(index.crowded)})
-            columns: list[Any] = list(zip(*found, strict=True)) or [[], [], []]
-            arrays = [pa.array(*column) for column in zip(columns, schema.types, strict=True)]
-            with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            _save(self.folder / "crowded" / f"{number:06d}.npy", np.array(index.crowded))
+
+    def _found(
+        self, index: DuplicateIndex, ordinals: Numbers, rows: Iterator[Signature]
+    ) -> Iterator[tuple[int, str, str, bool, bool]]:
+        """The rows of MATCHES."""
+        # Where something was added, the rest was compared before.
+        compared = ADDED if len(ordinals) and ordinals[-1] >= ADDED else 0
+        for ordinal, row, keys in self._with_keys(ordinals, rows):
+            other = index.match(row, keys) if ordinal >= compared else None
+            if other is None:
+                index.add(row, keys, ordinal)
+            else:
+                alike = is_alike(row, other, self.rule)
+                yield ordinal, row.id, other.id, row.key == other.key, alike
 
     def _with_keys(
         self, ordinals: Numbers, rows: Iterator[Signature]
@@ -152,17 +166,27 @@ class DuplicateSearch:
             ordinals = table["ordinal"].to_numpy()
             low, high = np.searchsorted(ordinals, [first, first + PART]).tolist()
             for row in table.slice(low, high - low).to_pylist():
-                found[row["ordinal"] - first] = Match(row["id"], row["is_exact"])
+                found[row["ordinal"] - first] = Match(row["like"], row["is_exact"])
         return found
 
     def crowded(self) -> int:
         """How many rows were compared with some of those that share a key, not with all."""
-        return sum(int(table.schema.metadata[CROWDED]) for table in self._matches())
+        return sum(int(np.load(path)) for path in self.folder.glob("crowded/*.npy"))
+
+    def unlike(self) -> int:
+        """How many of the rows that are dropped are not themselves like the one that stays."""
+        return sum(len(table) - (table["is_alike"].true_count or 0) for table in self._matches())
+
+    def write_dropped(self, path: Path) -> None:
+        """Write the rows that are dropped, with the columns of DROPPED, as parquet."""
+        with pq.ParquetWriter(path, DROPPED, compression="zstd") as writer:
+            for table in self._matches():
+                writer.write_batch(table.select(DROPPED.names))
 
     def _matches(self) -> Iterator[pa.RecordBatch]:
         for path in sorted((self.folder / "matches").glob("*.arrow")):
-            with pa.memory_map(str(path)) as source:
-                yield pa.ipc.open_file(source).get_batch(0)
+            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+                yield from map(file.get_batch, range(file.num_record_batches))
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

@@ -61,11 +61,12 @@ class Shards:
 def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Batches together: small row groups are slow to write and to read, large ones need memory."""
     group: list[pa.RecordBatch] = []
+    rows = nbytes = 0
     for batch in batches:
         group.append(batch)
-        table = pa.Table.from_batches(group)
-        if table.num_rows >= GROUP_ROWS or table.nbytes >= GROUP_BYTES:
-            yield table
-            group = []
+        rows, nbytes = rows + batch.num_rows, nbytes + batch.nbytes
+        if rows >= GROUP_ROWS or nbytes >= GROUP_BYTES:
+            yield pa.Table.from_batches(group)
+            group, rows, nbytes = [], 0, 0
     if group:
         yield pa.Table.from_batches(group)

@@ -16,12 +16,12 @@ from ggez_hub.data.filter_models import ModelNames
 from ggez_hub.data.output import Shards
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.region_rules import combination
-from ggez_hub.data.report import FilterReport, make_report
+from ggez_hub.data.report import DUPLICATES_FILE, FilterReport, make_report
 from ggez_hub.data.report_pages import draw, markdown
 from ggez_hub.data.rows import OUTPUT
 from ggez_hub.data.spec import FilterSpec
 from ggez_hub.data.stages import FilterJob, FilterStages, Step, closing_stages, run_step, run_steps
-from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, Tally
+from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, UNLIKE, Tally
 from ggez_hub.data.work_folder import Stage, WorkFolder, container
 from ggez_hub.errors import UsageProblem
 from ggez_hub.execution import THIS_PROCESS, Engine, Executor, run_tasks
@@ -148,8 +148,9 @@ class _Run:
     def write(self, out: Path, last: Stage) -> FilterReport:
         """Write `out`, complete or not at all.
 
-        data/train-XXXXX-of-XXXXX.parquet, which `datasets` loads; report.json; data_filter.json, the
-        block of the adapter card; croissant.json; README.md, report.png and report.svg.
+        data/train-XXXXX-of-XXXXX.parquet, which `datasets` loads; duplicates.parquet; report.json;
+        data_filter.json, the block of the adapter card; croissant.json; README.md, report.png and
+        report.svg.
         """
         work, total = self.job.work, Tally()
         tables, counts = [], []
@@ -160,12 +161,13 @@ class _Run:
                 outcomes = tally.outcomes()
                 tables.append(work.table(last, part.number))
                 counts.append(outcomes[KEPT] + outcomes[TRANSLATED])
-        for added, is_made in (
-            (False, self.plan.spec.duplicates != "keep"),
-            (True, self.plan.compares_translations),
-        ):
-            if is_made:
-                total.extra[CROWDED] += FilterStages(self.job).search(added=added).crowded()
+        stages = FilterStages(self.job)
+        search = None if self.plan.spec.duplicates == "keep" else stages.search(added=False)
+        if search is not None:
+            total.extra[CROWDED] += search.crowded()
+            total.extra[UNLIKE] += search.unlike()
+        if self.plan.compares_translations:
+            total.extra[CROWDED] += stages.search(added=True).crowded()
         report = make_report(self.plan, total, ModelNames.read(work.models))
         with atomic_folder(out) as partial_out:
             (partial_out / "data").mkdir()
@@ -173,6 +175,8 @@ class _Run:
             # What a killed run wrote here is gone.
             shutil.rmtree(work.markers("writing", len(shards)), ignore_errors=True)
             self.each("writing", shards.write, len(shards))
+            if search is not None:
+                search.write_dropped(partial_out / DUPLICATES_FILE)
             report.write(partial_out)
             (partial_out / "README.md").write_text(markdown(report.document), encoding="utf-8")
             draw(report.document, partial_out / "report")

@@ -14,7 +14,7 @@ from ggez_hub.data.spec import FilterSpec, SourceSpec
 from ggez_hub.digests import digest_json, sha256_file
 
 # A part of every digest: raise it when the same spec and inputs come to give another result.
-RULES_VERSION = 4
+RULES_VERSION = 5
 
 
 class PartId(NamedTuple):
@@ -92,7 +92,7 @@ class FilterPlan:
             }
         )
 
-    @property
+    @cached_property
     def needs_stages(self) -> bool:
         """Whether anything is left to do behind the stages that look at one example alone."""
         spec = self.spec

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.cards.schema import DataFilter
+from ggez_hub.cards.provenance import DataFilter
 from ggez_hub.data.filter_models import ModelNames
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.region_rules import GROUP_NOTE
@@ -22,6 +22,7 @@ from ggez_hub.data.tally import (
     KEPT,
     REST,
     TRANSLATED,
+    UNLIKE,
     UNREADABLE,
     WITHOUT_PICTURE,
     Tally,
@@ -31,6 +32,8 @@ from ggez_hub.quantities import counted
 from ggez_hub.regions.text_language import GROUP
 
 KIND = "filter-report"
+# The duplicates of the output's folder, each with the row that stays.
+DUPLICATES_FILE = "duplicates.parquet"
 # Values of a dimension that are listed; the rest is one line.
 LISTED = 60
 # Below this many kept rows a share says little.
@@ -105,6 +108,13 @@ def dropped(document: dict[str, Any]) -> list[tuple[str, str, int]]:
     ]
 
 
+def unlike_duplicates(document: dict[str, Any]) -> str:
+    """The share of the duplicates that are not themselves like the row that stays; empty without one."""
+    dropped, unlike = (document["duplicates"][key] for key in ("dropped", "unlike"))
+    share = f"{unlike:,} of {dropped:,} ({100 * unlike / max(dropped, 1):.1f} %)"
+    return f"duplicates not themselves like the row that stays: {share}" if dropped else ""
+
+
 def make_report(plan: FilterPlan, tally: Tally, models: ModelNames) -> FilterReport:
     """The report of a filter whose parts are all done."""
     spec = plan.spec
@@ -157,6 +167,10 @@ def make_report(plan: FilterPlan, tally: Tally, models: ModelNames) -> FilterRep
                 "kept": outcomes[KEPT],
                 "translated": outcomes[TRANSLATED],
                 "dropped": drops,
+            },
+            "duplicates": {
+                "dropped": sum(drops.get("duplicate", {}).values()),
+                "unlike": tally.extra[UNLIKE],
             },
             "by": {name: _listed(tally.by(name)) for name in DIMENSIONS},
             "evidence": evidence,

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ggez_hub.data.report import dropped
+from ggez_hub.data.report import DUPLICATES_FILE, dropped, unlike_duplicates
 from ggez_hub.data.tally import DIMENSIONS, REST
 from ggez_hub.evaluation.report.trade_off import BASE, CHOSEN, LINE, saved_figure
 from ggez_hub.quantities import counted
@@ -46,6 +46,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     yield "## Dropped\n"
     rows = [(stage, reason, f"{count:,}") for stage, reason, count in dropped(document)]
     yield from _table(("stage", "reason", "examples"), rows) if rows else ("Nothing.\n",)
+    if unlike := unlike_duplicates(document):
+        yield f"{unlike.capitalize()}; `{DUPLICATES_FILE}` has each.\n"
     if document["translation"]:
         yield "## Translation\n"
         pairs = [(name, f"{count:,}") for name, count in document["translation"].items()]

@@ -64,7 +64,8 @@ class Screener:
             if isinstance(values, Unreadable):
                 yield number, values
             else:
-                yield from ((number, example) for example in builder.examples(values, number))
+                for example in builder.examples(values, number):
+                    yield number, example
 
     def _screened(self, example: Example, folder: Path | None, tally: Tally) -> Row | None:
         """The row of an example that passes, or None with the reason counted."""

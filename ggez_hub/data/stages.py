@@ -12,13 +12,10 @@ finishing     translations that repeat nothing                      parts
 
 from __future__ import annotations
 
-import hashlib
-import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,25 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.atomic_files import atomic_file
-from ggez_hub.cards.values import UNKNOWN
-from ggez_hub.data.deduplication import Signature, fingerprint
+from ggez_hub.data.deduplication import Signature
 from ggez_hub.data.duplicate_search import ADDED, PART, DuplicateSearch, Numbers
 from ggez_hub.data.filter_models import FilterModels
-from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
+from ggez_hub.data.held_out.matcher import HeldOutMatcher
+from ggez_hub.data.keeper import Keeper, chunks, take
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.rows import OUTPUT, SCREENED, Row, read_columns, read_rows
-from ggez_hub.data.scorers.scorer import Scorer
 from ggez_hub.data.screener import Screener
 from ggez_hub.data.spec import FilterSpec
-from ggez_hub.data.tally import KEPT, TRANSLATED, Tally
-from ggez_hub.data.translation import Augmenter
+from ggez_hub.data.tally import Tally
 from ggez_hub.data.work_folder import Stage, WorkFolder, read_tally, write_tally
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
-
-# How many rows a model gets at once; it cuts them into batches of its own.
-AT_ONCE = 256
-COMPARISONS = {">": operator.gt, ">=": operator.ge}
 
 
 @dataclass(frozen=True)
@@ -182,91 +172,19 @@ class FilterStages:
         if not self.work.is_done("kept", part):
             tally = self.work.tally("screened", part)
             schema = SCREENED if self.plan.compares_translations else OUTPUT
-            self.work.write("kept", part, schema, self._kept(part, tally), tally)
-
-    def _kept(self, part: int, tally: Tally) -> Iterator[Row]:
-        rows = self._new(part, tally)
-        if self.models.scorer is not None:
-            rows = self._rewarded(rows, part, self.models.scorer, tally)
-        translator = self.models.translator
-        if translator is not None:
-            translator = replace(translator, cache=AnswerCache(self.work.translations(part)))
-        for chunk in chunks(rows):
-            for row in chunk:
-                tally.add(row, KEPT)
-                yield row
-            if translator is not None:
-                yield from self._added(translator, chunk, tally)
+            spec, passed = self.job.spec, self._passed(part)
+            if passed is not None:
+                tally.merge(read_tally(self.work.decided(part)))
+            matches = (
+                {} if spec.duplicates == "keep" else self.search(added=False).matches(part * PART)
+            )
+            held_out = None if spec.translation == "none" else self.held_out
+            keeper = Keeper(self.plan, self.models, held_out, self.work)
+            rows = keeper.rows(part, passed, matches, tally)
+            self.work.write("kept", part, schema, rows, tally)
 
     def _passed(self, part: int) -> NDArray[np.bool_] | None:
         return np.load(self.work.decided(part)) if self.job.spec.picture_rules else None
-
-    def _new(self, part: int, tally: Tally) -> Iterator[Row]:
-        """Rows that pass the rules on pictures, are not held out and repeat no earlier one."""
-        spec = self.job.spec
-        passed = self._passed(part)
-        if passed is not None:
-            tally.merge(read_tally(self.work.decided(part)))
-        matches = self.search(added=False).matches(part * PART) if spec.duplicates != "keep" else {}
-        for place, row in enumerate(read_rows(self.work.table("screened", part))):
-            if passed is not None and not passed[place]:
-                region = spec.keep_region
-                reason = f"fewer than {region.needed} of {len(region.rules)} rules hold"
-                tally.add(row, f"region: {reason}")
-            elif row.leak is not None:
-                source = row.leak.partition("/")[0]
-                tally.add(row, f"held out: {source}, {row.leak_kind}", f"like {row.leak}")
-            elif match := matches.get(place):
-                kind = "exact" if match.is_exact else "near"
-                tally.add(row, f"duplicate: {kind}", f"like {match.id}")
-            else:
-                yield row
-
-    def _rewarded(
-        self, rows: Iterable[Row], part: int, scorer: Scorer, tally: Tally
-    ) -> Iterator[Row]:
-        spec = self.job.spec.reward
-        assert spec != "none"  # noqa: S101 - there is no scorer otherwise
-        is_above = COMPARISONS[spec.comparison]
-        known = AnswerCache(self.work.scores(part))
-
-        def spoken() -> Iterator[Row]:
-            for row in rows:
-                if row.language.partition("-")[0] in scorer.languages:
-                    yield row
-                elif row.language == UNKNOWN:
-                    tally.add(row, "reward: the language is unknown")
-                else:
-                    tally.add(row, f"reward: the scorer is not made for {row.language}")
-
-        for number, chunk in enumerate(chunks(spoken())):
-            # By chunk, not by row: a model may score a row otherwise in another batch, and the
-            # chunks of a part are always the same.
-            found = answer_once({str(number): chunk}, known, lambda asked: map(scorer.score, asked))
-            for row, score in zip(chunk, found[str(number)], strict=True):
-                if score is None:
-                    tally.add(row, "reward: the scorer gave no score")
-                elif is_above(score, spec.threshold):
-                    yield replace(row, reward=score)
-                else:
-                    tally.add(row, f"reward: not {spec.comparison} {spec.threshold:g}")
-
-    def _added(self, translator: Augmenter, rows: list[Row], tally: Tally) -> Iterator[Row]:
-        """Translations of rows that are not held out."""
-        rule = self.job.spec.duplicates
-        for row in translator.translated(rows, tally):
-            text = ExampleText.of(row.messages)
-            if self.held_out is not None and self.held_out.match_text(
-                text, pictured=bool(row.image)
-            ):
-                tally.extra[f"translation {row.language}: held out"] += 1
-            elif rule != "keep" and self.plan.compares_translations:
-                sha256 = hashlib.sha256(row.image["bytes"]).digest() if row.image else None
-                row.key, row.minhash = fingerprint(rule, sha256, row.text)
-                yield row
-            else:
-                _take(row, tally)
-                yield row
 
     def finish(self, part: int) -> None:
         """Write the kept rows without translations that repeat a kept row or an earlier translation."""
@@ -281,7 +199,7 @@ class FilterStages:
                 tally.extra[f"translation {row.language}: duplicate"] += 1
                 continue
             if row.translated_from is not None:
-                _take(row, tally)
+                take(row, tally)
             yield row
 
 
@@ -317,15 +235,3 @@ def closing_stages() -> Iterator[None]:
 def _close() -> None:
     while _OPEN:
         _OPEN.pop().close()
-
-
-def _take(row: Row, tally: Tally) -> None:
-    tally.extra[f"translation {row.language}: taken"] += 1
-    tally.add(row, TRANSLATED)
-
-
-def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Rows in lists of at most AT_ONCE."""
-    source = iter(rows)
-    while chunk := list(islice(source, AT_ONCE)):
-        yield chunk

@@ -16,6 +16,8 @@ KEPT = "kept"
 TRANSLATED = "translated"
 # Examples that were compared with some of those that share a key, not with all.
 CROWDED = "compared in part"
+# Dropped duplicates that are not themselves like the row that stays.
+UNLIKE = "duplicates unlike what stays"
 HELD_OUT = "held-out examples"
 UNREADABLE = "held-out examples that could not be read"
 WITHOUT_PICTURE = "held-out examples whose picture could not be read"

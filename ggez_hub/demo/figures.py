@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.cards import alpha_record
-from ggez_hub.demo.questions import SPLITS, DemoAnswers, questions_of
+from ggez_hub.cards.curve import SPLITS
+from ggez_hub.demo.questions import DemoAnswers, questions_of
 from ggez_hub.demo.world import DemoFamily, FindFolder
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.scores import Score, mean, parity, parity_difference, score_of

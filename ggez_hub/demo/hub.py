@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ggez_hub.contained_files import files_below
 from ggez_hub.demo.world import CARD, EMBEDDING, FamilyFolders, family_folders
 from ggez_hub.registry.constants import INDEX_REPO
 
@@ -94,11 +95,7 @@ def demo_token() -> str | None:
 
 
 def _files(folder: Path) -> dict[str, bytes | Path]:
-    return {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    return dict(files_below(folder))
 
 
 def _commit(store: HubStore, repo_type: str, repo: str, files: dict[str, bytes | Path]) -> str:

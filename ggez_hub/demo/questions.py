@@ -9,18 +9,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ggez_hub.cards import AlphaRecord
-from ggez_hub.cards.curve import MeasuredCurve
+from ggez_hub.cards.curve import SPLITS, MeasuredCurve
 from ggez_hub.demo.world import EMBEDDING, VLM, DemoFamily, FindFolder
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.scores import Sides
-from ggez_hub.evaluation.benchmarks.preparation import (
-    Judges,
-    Places,
-    PreparedTask,
-    prepare_drawings,
-    prepare_tasks,
-    tasks_for,
-)
+from ggez_hub.evaluation.benchmarks.drawings import Judges, Places, prepare_drawings
+from ggez_hub.evaluation.benchmarks.preparation import PreparedTask, prepare_tasks, tasks_for
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.task import DrawingTask, SplitName, Task, load_tasks
 from ggez_hub.evaluation.models import grid_on
@@ -34,7 +28,6 @@ from ggez_hub.parity.card_rows import decisive
 from ggez_hub.recipe_file import recipes_folder
 from ggez_hub.regions import Region
 
-SPLITS: tuple[SplitName, ...] = ("validation", "test")
 # A part of a task is every fourth question.
 STRIDE = 4
 TENTHS: tuple[float, ...] = tuple(step / 10 for step in range(13))

@@ -17,6 +17,17 @@ from ggez_hub.embedded.errors import HubError
 from ggez_hub.embedded.time_limits import TimedProtocol
 
 LOCALHOST = "127.0.0.1"
+# Bytes that are read of a connection at once. asyncio's own 256 KiB are much where a client opens dozens.
+_READ = 64 << 10
+
+
+class Protocol(TimedProtocol):
+    """What connections speak: HTTP with time limits, read in small parts."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # The only place for it; transports of TLS and of Windows have none, and read as they do.
+        transport.max_size = _READ  # type: ignore[attr-defined]
 
 
 class AppServer(uvicorn.Server):
@@ -38,7 +49,7 @@ class AppServer(uvicorn.Server):
                 app,
                 h11_max_incomplete_event_size=headers,
                 loop="asyncio",
-                http=TimedProtocol,
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,

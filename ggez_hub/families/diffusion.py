@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ggez_hub.errors import GgezError
 from ggez_hub.families import weight_files
-from ggez_hub.families.family import Family, KeyMap, Layout, Read, UnknownLayout
+from ggez_hub.families.family import Family, KeyMap, Layout, Read, UnknownLayout, quoted
 from ggez_hub.families.transformers_folder import CONFIG
 from ggez_hub.families.weight_files import (
     DIFFUSERS,
@@ -112,7 +112,7 @@ class DiffusionFamily(Family):
         return (
             "import torch",
             "from diffusers import DiffusionPipeline",
-            f'pipeline = DiffusionPipeline.from_pretrained("{folder}"{options})',
+            f"pipeline = DiffusionPipeline.from_pretrained({quoted(folder)}{options})",
         )
 
     def empty_model(self, folder: Path) -> nn.Module:

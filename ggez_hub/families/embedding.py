@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ggez_hub.errors import GgezError
-from ggez_hub.families.family import Family, KeyMap, Layout, Read, UnknownLayout
+from ggez_hub.families.family import Family, KeyMap, Layout, Read, UnknownLayout, quoted
 from ggez_hub.families.transformers_folder import (
     CONFIG,
     Checkpoint,
@@ -87,10 +87,11 @@ class EmbeddingFamily(Family):
     def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
         if layout.library == "transformers":
             return transformers_lines(layout, folder)
+        source = quoted(f"local-dir:{folder}")
         return (
             "import open_clip",
-            f'model, preprocess = open_clip.create_model_from_pretrained("local-dir:{folder}")',
-            f'tokenizer = open_clip.get_tokenizer("local-dir:{folder}")',
+            f"model, preprocess = open_clip.create_model_from_pretrained({source})",
+            f"tokenizer = open_clip.get_tokenizer({source})",
         )
 
     def empty_model(self, folder: Path) -> nn.Module:

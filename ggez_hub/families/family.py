@@ -6,6 +6,7 @@ models are asked and trained is named, as entry points name it, and imported whe
 
 from __future__ import annotations
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,6 +19,11 @@ from ggez_hub.families.stored_rows import Runs
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+def quoted(text: str) -> str:
+    """Text as Python writes it between double quotes."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 class UnknownLayout(GgezError):
@@ -61,13 +67,14 @@ class Layout:
 
     `weights` are paths relative to the folder, in the order in which they are read, `indexes` the
     indexes of those that are shards. `loader` is the class that loads the model, where the library
-    has several.
+    has several; `quantization` how its weights are quantised, if they are.
     """
 
     library: str
     weights: tuple[str, ...]
     loader: str = ""
     indexes: tuple[str, ...] = ()
+    quantization: str = ""
 
 
 Read: TypeAlias = Callable[[str], str]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.errors import GgezError
-from ggez_hub.families.family import Layout, UnknownLayout
+from ggez_hub.families.family import Layout, UnknownLayout, quoted
 from ggez_hub.families.weight_files import (
     PICKLES,
     TRANSFORMERS,
@@ -29,6 +29,8 @@ from ggez_hub.families.weight_files import (
 
 CONFIG = "config.json"
 READS = "AutoModelForCausalLM"
+# What transformers calls float8 weights with scales beside them: they can be widened exactly.
+FLOAT8 = "fp8"
 
 # Schemes of timm's model names that name a repository or a folder in place of an architecture.
 OTHER_MODEL = re.compile(r"^(hf[-_]hub|local-dir):", re.IGNORECASE)
@@ -60,10 +62,15 @@ class Checkpoint:
         self.require_plain()
         chosen = _weights(self, variant)
         indexes = (chosen.index,) if chosen.index else ()
-        return Layout("transformers", chosen.files, loader, indexes)
+        # What else a config may have there is refused above.
+        quantization = FLOAT8 if self.config.get("quantization_config") else ""
+        return Layout("transformers", chosen.files, loader, indexes, quantization)
 
     def require_plain(self) -> None:
-        """Raise GgezError unless the config describes a model and its plain weights, no more."""
+        """Raise GgezError unless the config describes a model and its weights, no more.
+
+        They are plain, or float8 with scales: which of those may be merged their dtypes decide.
+        """
         path = self.folder / CONFIG
         for key, value in _entries(self.config):
             if key == "auto_map" and value:
@@ -73,6 +80,8 @@ class Checkpoint:
                 )
             if key == "quantization_config" and value:
                 method = value.get("quant_method", "?") if isinstance(value, dict) else value
+                if method == FLOAT8 and value is self.config.get(key):
+                    continue
                 raise GgezError(
                     f"{self.folder} is quantised ({method}): Delta cannot be added exactly",
                     "Merge into the unquantised base, or use the adapter as it is (--as peft).",
@@ -102,8 +111,8 @@ def transformers_lines(layout: Layout, folder: str) -> tuple[str, ...]:
     feeder, name = ("AutoTokenizer", "tokenizer") if text else ("AutoProcessor", "processor")
     return (
         f"from transformers import {layout.loader}, {feeder}",
-        f'model = {layout.loader}.from_pretrained("{folder}", dtype="auto"{options})',
-        f'{name} = {feeder}.from_pretrained("{folder}")',
+        f'model = {layout.loader}.from_pretrained({quoted(folder)}, dtype="auto"{options})',
+        f"{name} = {feeder}.from_pretrained({quoted(folder)})",
     )
 
 

@@ -116,7 +116,8 @@ class Hub:
             date = info.last_modified.isoformat() if info.last_modified else ""
             declared = info.card_data.to_dict() if info.card_data else {}
         check_listing(repo, revision, info.sha, files)
-        found = RepoAtCommit(repo, info.sha, files, date, bool(info.gated), declared)
+        shown = (bool(info.gated), declared, bool(info.private))
+        found = RepoAtCommit(repo, info.sha, files, date, *shown)
         for asked in {revision, found.revision}:
             self._keep(("repository", repo_type, repo, asked), asdict(found))
         return found

@@ -39,19 +39,24 @@ def mirror(
     *,
     repo_type: str = "model",
     allow: Sequence[str] = (),
-    private: bool = False,
+    private: bool | None = None,
 ) -> Mirrored:
     """Make a repository of `target` hold the files of `repo` at a commit of `source`.
 
-    `allow` are patterns of the paths that are wanted, all without one; others stay as they are. Every
+    A new one is `private`, by default where the source is private or gated; one that is public already
+    is then refused. `allow` are patterns of the paths that are wanted, all without one; others stay as they are. Every
     file is compared with the digest that the source lists for it: its sha256, or git's id of a small
     one. Either all of it arrives, by one commit, or nothing. What was fetched or sent before is not
     again. A tag with the name of the source's commit leads to the mirror's own. Raises GgezError.
     """
     require_token(target)
     at = source.at_commit(repo, revision, repo_type)
-    ensure_repo(target, repo, private=private, repo_type=repo_type)
+    hidden = is_hidden(at, private)
+    ensure_repo(target, repo, private=hidden, repo_type=repo_type)
+    if hidden and not target.api.repo_info(repo, repo_type=repo_type).private:
+        raise is_public(repo)
     head = head_of(target, repo, repo_type)
+    same_source = _tags(target, repo, repo_type).get(at.revision) == head.revision
     wanted = [
         file for file in allowed(at.files, allow) if file.path != RULES or head.file(RULES) is None
     ]
@@ -63,7 +68,7 @@ def mirror(
         )
     paths = {file.path for file in at.files}
     gone = [f.path for f in allowed(head.files, allow) if f.path not in paths | {RULES}]
-    new = [file for file in wanted if not _is_there(head, file)]
+    new = [file for file in wanted if not _is_there(head, file, same_source=same_source)]
     # What is in the user's cache already stays there.
     brought = [
         file.path for file in new if source.missing_bytes(repo, at.revision, [file], repo_type)
@@ -79,7 +84,7 @@ def mirror(
             target, repo, local, gone, message, "", repo_type, "main", head.revision or None
         )
         commit = info.oid
-    _compare(target.at_commit(repo, commit, repo_type), wanted, local)
+    _compare(target.at_commit(repo, commit, repo_type), wanted, local, same_source=same_source)
     _tag(target, repo, repo_type, at.revision, commit)
     source.forget(repo, at.revision, brought, repo_type)
     return Mirrored(
@@ -103,22 +108,39 @@ def allowed(files: Sequence[HubFile], patterns: Sequence[str]) -> list[HubFile]:
     return list(chosen)
 
 
-def _is_there(head: RepoAtCommit, file: HubFile) -> bool:
-    found = head.file(file.path)
-    return (
-        found is not None
-        and found.size == file.size
-        and (found.sha256 or found.oid) == (file.sha256 or file.oid)
+def is_hidden(at: RepoAtCommit, private: bool | None) -> bool:
+    """Whether a copy has to be private: as asked, or else where not everybody may read the source."""
+    return at.private or at.gated if private is None else private
+
+
+def is_public(repo: str) -> GgezError:
+    """The error of a copy that has to be private, where the repository is there and is not."""
+    return GgezError(
+        f"{repo} is public on the hub that gets it, and what comes is not for everybody",
+        "Make it private there first, or give --public.",
     )
 
 
-def _compare(held: RepoAtCommit, wanted: Sequence[HubFile], local: dict[str, Path]) -> None:
+def _is_there(head: RepoAtCommit, file: HubFile, *, same_source: bool) -> bool:
+    """Whether a repository holds a file; with `same_source` it was made from the file's commit."""
+    found = head.file(file.path)
+    if found is None or found.size != file.size:
+        return False
+    if (found.sha256 is None) != (file.sha256 is None):
+        # Large for one hub and small for the other: their digests cannot be compared.
+        return same_source
+    return (found.sha256 or found.oid) == (file.sha256 or file.oid)
+
+
+def _compare(
+    held: RepoAtCommit, wanted: Sequence[HubFile], local: dict[str, Path], *, same_source: bool
+) -> None:
     """Raise GgezError unless a mirror lists what was wanted, byte for byte."""
     for file in wanted:
         found = held.file(file.path)
         # A file that is large for one hub can be small for the other: then by what was fetched.
         same = found is not None and (
-            _is_there(held, file)
+            _is_there(held, file, same_source=same_source)
             or (file.path in local and found.matches(local[file.path]))
             or file.path == RULES
         )
@@ -131,10 +153,14 @@ def _compare(held: RepoAtCommit, wanted: Sequence[HubFile], local: dict[str, Pat
 
 def _tag(target: Hub, repo: str, repo_type: str, name: str, commit: str) -> None:
     """Let the source's commit lead to the mirror's."""
-    refs = with_retries(lambda: target.api.list_repo_refs(repo, repo_type=repo_type))
-    there = {tag.name: tag.target_commit for tag in refs.tags}
+    there = _tags(target, repo, repo_type)
     if there.get(name) == commit:
         return
     if name in there:
         target.api.delete_tag(repo, tag=name, repo_type=repo_type)
     target.api.create_tag(repo, tag=name, revision=commit, repo_type=repo_type)
+
+
+def _tags(hub: Hub, repo: str, repo_type: str) -> dict[str, str]:
+    refs = with_retries(lambda: hub.api.list_repo_refs(repo, repo_type=repo_type))
+    return {tag.name: tag.target_commit for tag in refs.tags}

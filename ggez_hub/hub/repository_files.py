@@ -47,7 +47,7 @@ class HubFile:
 
 @dataclass(frozen=True)
 class RepoAtCommit:
-    """A repository at one commit: its files, its date (ISO 8601) and whether access is gated.
+    """A repository at one commit: its files, its date (ISO 8601) and whether access is gated or private.
 
     `front_matter` is what its card declares, as the hub reads it.
     """
@@ -58,6 +58,7 @@ class RepoAtCommit:
     date: str
     gated: bool
     front_matter: Mapping[str, Any] = field(default_factory=dict)
+    private: bool = False
 
     def file(self, path: str) -> HubFile | None:
         """The file at `path`, if there is one."""

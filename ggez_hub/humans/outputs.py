@@ -7,7 +7,6 @@ model, reach a rater. A text loses its control characters.
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -16,12 +15,11 @@ from ggez_hub.data.pictures import BadPicture, decode, picture_bytes
 from ggez_hub.errors import GgezError
 from ggez_hub.humans.study import Output
 from ggez_hub.images import encode_png
+from ggez_hub.text_files import COMMANDS
 
 # A larger picture is made smaller: so many pixels a side are more than a rater's screen has.
 MAX_SIDE = 2048
 MAX_TEXT = 20_000
-# Control characters but for tab and newline, and the marks that reorder a text (Unicode UAX #9).
-COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def displayable(text: str, most: int = MAX_TEXT) -> str:

@@ -28,11 +28,16 @@ from ggez_hub.regions import alpha
 def ratings_of(
     study: Study, raters: Mapping[str, Rater], judgements: Iterable[Judgement]
 ) -> Iterator[Row]:
-    """The rows of judgements; ranks become mid-ranks, so that ties cost nobody."""
+    """The rows of judgements; ranks become mid-ranks, so that ties cost nobody.
+
+    Those of raters who are not in `raters` are left out: they came, or were forgotten, meanwhile.
+    """
     models = models_digest(model.digest for model in study.models)
     for judgement in judgements:
-        rater, item = raters[judgement.rater], study.by_item[judgement.shown.item]
-        shown = judgement.shown
+        rater, shown = raters.get(judgement.rater), judgement.shown
+        if rater is None:
+            continue
+        item = study.by_item[shown.item]
         for measure in study.design.measures:
             given = {
                 model: answers[measure]

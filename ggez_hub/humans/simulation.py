@@ -16,9 +16,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.humans.assignment import Shown, queue, raters_needed
+from ggez_hub.humans.assignment import queue
 from ggez_hub.humans.design import Design
-from ggez_hub.humans.store import Answers, Store
 from ggez_hub.humans.study import Side, Study
 from ggez_hub.parity.score_intervals import NORMAL
 
@@ -26,9 +25,6 @@ Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 # Outputs nearer to each other than this seem equally good; both of a pair are bad below the second.
 EQUAL, BAD = 0.25, -1.25
-# How good the output of another item seems.
-WORST = -5.0
-BOTH_BAD = "both_bad"
 
 
 @dataclass(frozen=True)
@@ -111,10 +107,10 @@ def _seems(sets: Sets, quality: Floats, spread: Spread, random: np.random.Genera
     return found
 
 
-def _values(design: Design, seems: Floats, scale: int = 0) -> Floats:
-    """The values that a rater gives to outputs (n, k) that seem so good, on one of the scales."""
+def _values(design: Design, seems: Floats) -> Floats:
+    """The values that a rater gives to outputs (n, k) that seem so good."""
     if design.scales:
-        points = design.scales[scale].points
+        points = design.scales[0].points
         cuts = [NORMAL.inv_cdf(cut / points) for cut in range(1, points)]
         return 1.0 + (seems[..., None] > cuts).sum(axis=-1)
     if design.ranking:
@@ -124,78 +120,12 @@ def _values(design: Design, seems: Floats, scale: int = 0) -> Floats:
         return 1.0 + (ahead < 0).sum(axis=-1) + ((ahead == 0).sum(axis=-1) - 1) / 2
     apart = seems[:, 0] - seems[:, 1]
     tied = bool(design.preference and design.preference.tie) & (np.abs(apart) < EQUAL)
-    first = np.where(tied | _both_bad(design, seems), 0.5, (apart > 0).astype(np.float64))
+    both_bad = bool(design.preference and design.preference.both_bad) & (seems < BAD).all(axis=1)
+    first = np.where(tied | both_bad, 0.5, (apart > 0).astype(np.float64))
     return np.stack([first, 1 - first], axis=1)
-
-
-def _both_bad(design: Design, seems: Floats) -> NDArray[np.bool_]:
-    allowed = design.preference is not None and design.preference.both_bad
-    return np.asarray(allowed & (seems < BAD).all(axis=1))
 
 
 def points_of(design: Design, values: Floats) -> Floats:
     """Values of the first measure on 0 (worst) to 100 (best)."""
     worst, best = next(iter(design.measures.values()))
     return 100 * (values - worst) / (best - worst)
-
-
-def simulate(
-    study: Study,
-    store: Store,
-    quality: Mapping[str, float],
-    seed: int,
-    spread: Spread | None = None,
-) -> None:
-    """Invite as many simulated raters as the study needs, and record what they answer to everything.
-
-    Known answers are given to what is gold, and the same as before, but for chance, to repeats.
-    """
-    spread, random = spread or Spread(), np.random.default_rng(seed)
-    groups = {
-        (s, t): raters_needed(study, s, t) for s in study.rater_sides for t in study.raters[s]
-    }
-    sets = sets_of(study, groups)
-    good = np.array([quality[model.name] for model in study.models])
-    seems = _seems(sets, good, spread, random)
-    start = 0
-    for (side, language), count in groups.items():
-        for number in range(count):
-            rater = store.rater(store.invite(side, language, "simulated"))
-            assert rater is not None  # noqa: S101 - it was invited a line ago
-            store.agree(rater.id, study.consent.version, "", (language,))
-            first: dict[tuple[str, frozenset[str]], int] = {}
-            for shown in queue(study, side, language, number):
-                key = shown.item, frozenset(shown.models)
-                if not shown.gold and not shown.occurrence:
-                    first[key] = start + len(first)
-                row = None if shown.gold else first[key]
-                # A repeat has its outputs at other places.
-                own = np.zeros(len(shown.models))
-                if row is not None:
-                    names = [study.models[model].name for model in sets.models[row]]
-                    own = seems[row, [names.index(name) for name in shown.models]]
-                answers = _answers(study, shown, own, spread, random)
-                store.record(rater.id, shown, answers, float(random.gamma(4, 3)))
-            start += len(first)
-
-
-def _answers(
-    study: Study, shown: Shown, seems: Floats, spread: Spread, random: np.random.Generator
-) -> Answers:
-    design, gold = study.design, study.by_item[shown.item].gold or {}
-    known = gold if shown.gold else {}
-    seems = np.where([name in known for name in shown.models], WORST, seems)
-    found: dict[str, dict[str, float]] = {name: {} for name in shown.models}
-    for number, measure in enumerate(design.measures):
-        if design.preference and measure == BOTH_BAD:
-            continue
-        felt = (seems + random.normal(0, spread.noise, len(seems)))[None]
-        values = _values(design, felt, number)[0].tolist()
-        for name, value in zip(shown.models, values, strict=True):
-            found[name][measure] = value
-            if design.preference and design.preference.both_bad:
-                found[name][BOTH_BAD] = float(_both_bad(design, felt)[0])
-    if design.scales:
-        for name in known.keys() & found.keys():
-            found[name][design.scales[0].id] = known[name][0]
-    return found

@@ -7,6 +7,7 @@ person is kept. An invitation is a random token, of which only the sha256 is sto
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import secrets
 import sqlite3
@@ -22,6 +23,7 @@ from ggez_hub.humans.assignment import Shown
 from ggez_hub.humans.study import Side
 
 DATABASE = "raters.db"
+TIMEOUT = 30.0  # seconds until another process is done
 RaterKind: TypeAlias = Literal["person", "simulated"]
 Answers: TypeAlias = Mapping[str, Mapping[str, float]]
 """model -> measure of the design -> value."""
@@ -41,6 +43,8 @@ CREATE TABLE IF NOT EXISTS judgements (
     submission TEXT NOT NULL, withdrawn INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (rater, key)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS forgotten (rater TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS secret (number INTEGER PRIMARY KEY, key TEXT NOT NULL) STRICT;
 """
 RATERS = "SELECT id, side, language, kind, number, revoked, consent, country, languages, trained FROM raters"
 
@@ -85,7 +89,7 @@ class Store:
             connection.executescript(SCHEMA)
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+        connection = sqlite3.connect(self._path, timeout=TIMEOUT, isolation_level=None)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
@@ -143,11 +147,42 @@ class Store:
         self._change("UPDATE raters SET revoked = 1 WHERE id = ?", rater)
 
     def forget(self, rater: str) -> None:
-        """Delete a rater and all judgements, from the disk too; raises GgezError if unknown."""
-        self._change("DELETE FROM raters WHERE id = ?", rater)
+        """Delete a rater and all judgements, from the disk too.
+
+        Cut off, it can be run again. Raises GgezError for one who is unknown, and while another process
+        that reads keeps the old content on the disk.
+        """
         with closing(self._connect()) as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO forgotten SELECT ? FROM raters WHERE id = ?",
+                (_digest(rater), rater),
+            )
+            deleted = connection.execute("DELETE FROM raters WHERE id = ?", (rater,)).rowcount
             connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise GgezError(
+                f"{rater} is deleted, but another program reads {self._path}: until it ends, what was "
+                "deleted is still on the disk",
+                "End it, and run this again.",
+            )
+        if not deleted and not self.has_forgotten(rater):
+            raise _unknown(rater)
+
+    def has_forgotten(self, rater: str) -> bool:
+        """Whether a rater of this pseudonym was here, and was deleted."""
+        with closing(self._connect()) as connection:
+            query = "SELECT 1 FROM forgotten WHERE rater = ?"
+            return connection.execute(query, (_digest(rater),)).fetchone() is not None
+
+    def pseudonym(self, name: str) -> str:
+        """What a name from elsewhere becomes here, always; without this database nobody can tell it."""
+        with closing(self._connect()) as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO secret VALUES (0, ?)", (secrets.token_hex(32),)
+            )
+            (key,) = connection.execute("SELECT key FROM secret").fetchone()
+        return hmac.new(key.encode(), name.encode(), "sha256").hexdigest()[:16]
 
     def _change(self, statement: str, *values: str) -> None:
         with closing(self._connect()) as connection:

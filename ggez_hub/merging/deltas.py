@@ -81,6 +81,15 @@ class WeightIndex(Mapping[str, TensorInfo]):
     def nbytes(self) -> int:
         return sum(file.nbytes for file in self.files.values())
 
+    @property
+    def results(self) -> Mapping[str, WeightFile]:
+        """The files of a merge by their paths, as its header describes them."""
+        return self.files
+
+    def is_copied(self, name: str) -> bool:
+        """Whether a tensor that no adapter changes keeps its bytes."""
+        return True
+
     def read(self, name: str) -> torch.Tensor:
         """A tensor as it is stored; raises KeyError."""
         from ggez_hub.merging.stored_tensors import map_tensor

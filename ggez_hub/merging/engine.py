@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from mergekit.merge_methods import MergeMethod, TensorGroup, get, register
 from pydantic import PrivateAttr
 
 from ggez_hub.merging.delta_rows import RowDelta, matrix_shape
-from ggez_hub.merging.deltas import Delta, WeightIndex
-from ggez_hub.merging.kernels import Workers
+from ggez_hub.merging.deltas import Delta, WeightIndex, stored_name
+from ggez_hub.merging.kernels import Workers, interpolate_rows, run_torch_alone
 from ggez_hub.merging.mergekit_methods import BlockwiseMethod, GgezLinear, StreamedDelta
 from ggez_hub.merging.methods import METHODS, NAME, Method
 from ggez_hub.merging.sparsity import Dropped, trim
@@ -63,56 +63,66 @@ def execute(
     chosen = Method.parse(method)
     registered = get(registered_method(chosen.name))
     ahead = ReadAhead(base, names)
-    with Workers(max(info.nbytes for info in base.values())) as workers:
-        writer = MirrorWriter(base, out, wrote, workers.slots.give_back)
+    with Workers(0) as workers, ThreadPoolExecutor(2, initializer=run_torch_alone) as merging:
+        writer = MirrorWriter(base, out, wrote)
         deltas = DeltasAhead(base, adapters, workers)
 
-        def merge(name: str) -> None:
+        def begin(name: str) -> None:
             ahead.past(name)
-            if changing := deltas.take(name):
-                merged = _merged(name, base.read(name), changing, chosen, registered, workers)
-                writer.save_tensor(name, merged)
-            else:
+            changing = deltas.take(name)
+            if not changing and base.is_copied(name):
                 writer.copy_tensor(name)
+                return
+            # The threads begin with a tensor while the last blocks of the one before are computed.
+            writer.wait(1 if base[name].nbytes <= AHEAD else 0)
+            into = workers.into(writer.sink(name))
+            writer.expect(name, merging.submit(merge, name, changing, into))
+
+        def merge(name: str, changing: list[tuple[Weighted, RowDelta]], into: Workers) -> None:
+            if changing:
+                _merge(name, base.read(name), changing, chosen, registered, into)
+            else:
+                interpolate_rows(base.read(name), (), (), into)
 
         try:
             for part in _parts(names):
-                for _ in Executor([MergeTensor.of(name, merge) for name in part]).run(quiet=True):
+                for _ in Executor([MergeTensor.of(name, begin) for name in part]).run(quiet=True):
                     pass
             writer.finalize()
         finally:
+            merging.shutdown(cancel_futures=True)
             writer.close()
             ahead.close()
 
 
 class MergeTensor(Task[None]):
-    """The task of one tensor: merging and writing in one, so that no result waits for another."""
+    """The task of one tensor: it begins to be merged and written, so that no result waits for another."""
 
     name: str
-    _merge: Callable[[str], None] = PrivateAttr()
+    _begin: Callable[[str], None] = PrivateAttr()
 
     @classmethod
-    def of(cls, name: str, merge: Callable[[str], None]) -> MergeTensor:
+    def of(cls, name: str, begin: Callable[[str], None]) -> MergeTensor:
         task = cls(name=name)
-        task._merge = merge
+        task._begin = begin
         return task
 
     def arguments(self) -> dict[str, Task[Any]]:
         return {}
 
     def execute(self, **_kwargs: Any) -> None:
-        self._merge(self.name)
+        self._begin(self.name)
 
 
-def _merged(
+def _merge(
     name: str,
     stored: torch.Tensor,
     changing: Sequence[tuple[Weighted, RowDelta]],
     chosen: Method,
     method: MergeMethod,
     workers: Workers,
-) -> torch.Tensor:
-    """`stored`, the base's tensor of this name, merged with the adapters that change it."""
+) -> None:
+    """Merge `stored`, the base's tensor of this name, with the adapters that change it, into a sink."""
     deltas = [
         StreamedDelta.of(
             _sparse(weighted.number, rows, name, stored, chosen, workers), stored.shape, workers
@@ -121,8 +131,7 @@ def _merged(
     ]
     betas = [weighted.betas[name] for weighted, _ in changing]
     group = TensorGroup.from_tensors([stored, *deltas], base_index=0, name=name)
-    (merged,) = method((group,), parameters={"beta": betas})
-    return merged
+    method((group,), parameters={"beta": betas})
 
 
 def _sparse(
@@ -201,8 +210,9 @@ class ReadAhead:
             return
         self._bytes -= self._asked.pop(name, 0)
         while self._bytes < AHEAD and (following := next(self._coming, None)) is not None:
-            info, path = self._base[following], self._base.file_of[following]
-            start = self._base.files[path].data_start + info.start
+            file = self._base.files[path := self._base.file_of[following]]
+            info = file.tensors[stored_name(following)]
+            start = file.data_start + info.start
             os.posix_fadvise(self._files[path], start, info.nbytes, os.POSIX_FADV_WILLNEED)
             self._asked[following] = info.nbytes
             self._bytes += info.nbytes

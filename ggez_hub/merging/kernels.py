@@ -6,9 +6,12 @@ their number: one thread and many give the same bytes.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -70,6 +73,18 @@ class Slots:
             self._free.put(slot)
 
 
+@dataclass(frozen=True)
+class Sink:
+    """Takes the blocks of a result as they are ready: it is never in memory in full.
+
+    `write` is given the number of a block's first element and the block, contiguous and in `dtype`,
+    by the thread that computed it: it is in the cache of that core.
+    """
+
+    dtype: torch.dtype
+    write: Callable[[int, torch.Tensor], None]
+
+
 class Workers:
     """As many threads as torch would use, each of which runs torch on itself alone.
 
@@ -82,13 +97,20 @@ class Workers:
         """`largest` is the most bytes that a result may have."""
         self.slots = Slots(largest)
         self.scratch = Scratch()
+        self.sink: Sink | None = None
         self._before = torch.get_num_threads()
         self._count = min(self._before, MOST_THREADS)
-        self._pool = ThreadPoolExecutor(self._count, "ggez-merge", initializer=_run_torch_alone)
+        self._pool = ThreadPoolExecutor(self._count, "ggez-merge", initializer=run_torch_alone)
 
     def __enter__(self) -> Workers:
-        _run_torch_alone()
+        run_torch_alone()
         return self
+
+    def into(self, sink: Sink) -> Workers:
+        """The same threads, whose next result goes into `sink`."""
+        own = copy(self)
+        own.sink = sink
+        return own
 
     def __exit__(self, *_error: object) -> None:
         self._pool.shutdown()
@@ -116,7 +138,8 @@ class Workers:
             done.result()
 
 
-def _run_torch_alone() -> None:
+def run_torch_alone() -> None:
+    """Let the operations of the calling thread run on itself alone."""
     torch.set_num_threads(1)
     # A thread takes the default when it first asks for the number, whatever was set before.
     torch.get_num_threads()
@@ -129,34 +152,43 @@ def merge_blocks(
 
     `merged` gives the rows from the first number to the second one, in float32 or float64; they are
     rounded once, to the dtype of `base`. Without `workers` the calling thread does it all, and with
-    them the result is theirs: it has to be given back.
+    them the result is theirs: it has to be given back, or is empty where they have a sink, whose
+    dtype it has then.
     """
-    if not base.numel():
-        return torch.empty_like(base), True
-    result = (
-        workers.slots.take(base)
-        if workers
-        else torch.empty_like(base, memory_format=torch.contiguous_format)
-    )
-    out = result.view(matrix_shape(base.shape))
-    cut = list(blocks(base.shape))
-    sums: list[torch.Tensor] = []
+    sink = workers.sink if workers else None
+    if not base.numel() or (workers and sink):
+        result = torch.empty(0 if sink else base.shape, dtype=sink.dtype if sink else base.dtype)
+    elif workers:
+        result = workers.slots.take(base)
+    else:
+        result = torch.empty_like(base, memory_format=torch.contiguous_format)
+    cut, columns = list(blocks(base.shape)), matrix_shape(base.shape)[1]
+    finite: list[bool] = []
 
     def block(number: int) -> None:
         start, stop = cut[number]
-        part = out[start:stop].copy_(merged(start, stop))
-        sums.append(part.sum())
+        if workers and sink:
+            part = workers.scratch.take("part", sink.dtype, (stop - start, columns))
+        else:
+            part = result.view(-1, columns)[start:stop]
+        part.copy_(merged(start, stop))
+        finite.append(_is_finite(part))
+        if sink:
+            sink.write(start * columns, part)
 
     if workers is None:
         for number in range(len(cut)):
             block(number)
     else:
         workers.each(block, range(len(cut)))
+    return result, all(finite)
+
+
+def _is_finite(part: torch.Tensor) -> bool:
     # The sum of finite numbers may itself be too large: they are looked at one by one then.
-    finite = torch.isfinite(torch.stack(sums)).all() or all(
-        torch.isfinite(torch.stack(torch.aminmax(out[start:stop]))).all() for start, stop in cut
+    return math.isfinite(part.sum().item()) or bool(
+        torch.isfinite(torch.stack(torch.aminmax(part))).all()
     )
-    return result, bool(finite)
 
 
 def interpolate_rows(

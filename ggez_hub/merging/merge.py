@@ -15,6 +15,7 @@ from ggez_hub.hardware import taken_bytes
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import Delta, WeightIndex, WrongBase
+from ggez_hub.merging.float8 import BFLOAT16, in_bfloat16, write_plain_files
 from ggez_hub.merging.methods import NAME, Method
 from ggez_hub.merging.side_files import check_space, copy_file, copy_side_files
 from ggez_hub.output_lock import lock_output
@@ -63,17 +64,18 @@ def merge(
     method: str = NAME,
     wrote: Callable[[int], None] | None = None,
     variant: str | None = None,
+    out_dtype: str | None = None,
 ) -> MergeReport:
     """Merge `adapters` into the model in `base` and write it as the new folder `out`.
 
     The output has the base's files, names, dtypes and side files. Of several sets of weights in the
     base it is the one that its library loads for `variant`, or without one; the others are not
-    carried over. Raises GgezError with a reason and leaves nothing behind if the merge would not be
+    carried over. With `out_dtype` "bfloat16" what is float8 in the base is stored as that. Raises GgezError with a reason and leaves nothing behind if the merge would not be
     exact, WrongBase for the beta of a tensor that the base does not have.
     """
     Method.parse(method)
     with lock_output(out), atomic_folder(out) as folder:
-        return merge_into(folder, base, adapters, family, method, wrote, variant)
+        return merge_into(folder, base, adapters, family, method, wrote, variant, out_dtype)
 
 
 def merge_into(
@@ -84,11 +86,16 @@ def merge_into(
     method: str = NAME,
     wrote: Callable[[int], None] | None = None,
     variant: str | None = None,
+    out_dtype: str | None = None,
 ) -> MergeReport:
     """The same into an existing empty folder, for callers who rename it themselves."""
     Method.parse(method)
     layout = family.layout(base, variant)
     index = WeightIndex(base, layout.weights)
+    if out_dtype is not None:
+        if out_dtype != BFLOAT16:
+            raise UsageProblem(f"{out_dtype!r} is not a dtype of results", f"Give {BFLOAT16}.")
+        index = in_bfloat16(index)
     for adapter in adapters:
         require_tensors(adapter.by_tensor, index)
     deltas = [open_delta(adapter.folder, family, index) for adapter in adapters]
@@ -105,21 +112,25 @@ def merge_into(
     ]
     active = [adapter for adapter in weighted if adapter.betas]
     touched: frozenset[str] = frozenset().union(*(adapter.betas for adapter in active))
-    rewritten = {index.file_of[name] for name in touched}
-    for path in layout.weights:
+    changed = touched | {name for name in index if not index.is_copied(name)}
+    rewritten = {index.file_of[name] for name in changed}
+    for path in index.files:
         if path not in rewritten:
             copy_file(base / path, folder / path)
             if wrote is not None:
                 wrote(index.files[path].nbytes)
     if rewritten:
-        part = WeightIndex(base, tuple(path for path in layout.weights if path in rewritten))
+        part = index.only({name for name, path in index.file_of.items() if path in rewritten})
         execute(part, active, folder, method=method, wrote=wrote)
+    if changed != touched:
+        write_plain_files(index, layout, folder)
     return MergeReport(len(index), len(touched), index.nbytes)
 
 
 def _disk_bytes(index: WeightIndex, deltas: Sequence[Delta]) -> int:
     """What the result takes: holes of the base stay holes, but for the tensors that change."""
-    held = sum(taken_bytes(file.path) for file in index.files.values())
+    files = index.files.values()
+    held = sum(taken_bytes(file.path) - file.nbytes for file in files) + index.nbytes
     if held >= index.nbytes:
         return index.nbytes
     touched = frozenset().union(*(delta.touched for delta in deltas))

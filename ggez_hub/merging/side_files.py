@@ -101,8 +101,8 @@ def copy_file(source: Path, target: Path) -> None:
         copy_range(reader.fileno(), writer.fileno(), 0, size)
 
 
-def copy_range(source: int, target: int, start: int, stop: int) -> None:
-    """Copy these bytes of a file to the same place of another one, where nothing is yet.
+def copy_range(source: int, target: int, start: int, stop: int, shift: int = 0) -> None:
+    """Copy these bytes of a file to another one, `shift` bytes further, where nothing is yet.
 
     Within the system, where it can; what takes no room in the source takes none in the target.
     `target` is long enough already. Raises OSError.
@@ -118,15 +118,15 @@ def copy_range(source: int, target: int, start: int, stop: int) -> None:
                 return  # Nothing but holes to the end.
             end = stop
         while start < end:
-            start += _copy_some(source, target, start, end - start)
+            start += _copy_some(source, target, start, start + shift, end - start)
 
 
-def _copy_some(source: int, target: int, start: int, count: int) -> int:
+def _copy_some(source: int, target: int, start: int, place: int, count: int) -> int:
     try:
-        moved = os.copy_file_range(source, target, count, start, start)
+        moved = os.copy_file_range(source, target, count, start, place)
     except (OSError, AttributeError):
         # Not between these two file systems, or not in this one.
-        moved = os.pwrite(target, os.pread(source, min(count, 1 << 22), start), start)
+        moved = os.pwrite(target, os.pread(source, min(count, 1 << 22), start), place)
     if not moved:
         raise OSError(errno.EIO, "the file became shorter while it was copied")
     return moved

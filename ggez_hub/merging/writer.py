@@ -6,23 +6,25 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import torch
 
 from ggez_hub.errors import GgezError
-from ggez_hub.merging.deltas import WeightIndex
+from ggez_hub.merging.deltas import WeightIndex, stored_name
+from ggez_hub.merging.kernels import Sink
 from ggez_hub.merging.side_files import copy_range
 from ggez_hub.merging.stored_tensors import TORCH_DTYPE
 from ggez_hub.quantities import counted
+from ggez_hub.safetensors_header import write_header
 
 
 class MirrorWriter:
     """Writes each tensor to the place that the base's header gives it.
 
-    A thread of its own writes while the next tensors are merged, and another one brings what is
-    written to the disk meanwhile. Tensors that wait to be written are never more than the largest
-    tensor of the base, or one.
+    A merged tensor is written block by block by the threads that compute it, a copied or saved one by
+    a thread of its own; another one brings what is written to the disk meanwhile.
     """
 
     def __init__(
@@ -30,29 +32,34 @@ class MirrorWriter:
         base: WeightIndex,
         out: Path,
         wrote: Callable[[int], None] | None = None,
-        release: Callable[[torch.Tensor], None] | None = None,
     ) -> None:
-        """Create the weight files in `out` with the base's headers.
+        """Create the weight files in `out` with the headers that the base gives them.
 
-        `wrote` is called with bytes; `release` is given each tensor when it is written.
+        `wrote` is called with bytes.
         """
         self._base = base
-        self._release = release or (lambda _: None)
         self._wrote = wrote or (lambda _: None)
         self._missing = set(base)
-        self._room = max((info.nbytes for info in base.values()), default=0)
-        self._waiting: deque[tuple[Future[None], int]] = deque()
+        self._waiting: deque[tuple[Future[None], str]] = deque()
         self._writing = ThreadPoolExecutor(1, "ggez-write")
         self._files: dict[str, int] = {}
         self._sources: dict[str, int] = {}
+        self._starts: dict[str, int] = {}
         self._flusher = Flusher()
         for path, file in base.files.items():
             target = out / path
             target.parent.mkdir(parents=True, exist_ok=True)
             self._sources[path] = os.open(file.path, os.O_RDONLY)
             self._files[path] = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            os.truncate(self._files[path], file.nbytes)
-            copy_range(self._sources[path], self._files[path], 0, file.data_start)
+            result = base.results[path]
+            if result is file:
+                copy_range(self._sources[path], self._files[path], 0, file.data_start)
+                self._starts[path] = file.data_start
+            else:
+                header = BytesIO()
+                self._starts[path] = write_header(header, result.tensors, result.metadata)
+                _write_at(self._files[path], header.getbuffer(), 0)
+            os.truncate(self._files[path], self._starts[path] + result.nbytes - result.data_start)
 
     def save_tensor(self, name: str, tensor: torch.Tensor) -> None:
         """Write one tensor, soon; raises GgezError if it is not what the base has there.
@@ -65,40 +72,47 @@ class MirrorWriter:
                 f"{name!r} came out as {tensor.dtype} {tuple(tensor.shape)}, "
                 f"the base has {info.dtype} {info.shape}"
             )
-        contiguous = tensor.contiguous()
-        self._soon(name, lambda path, start: self._write(path, start, contiguous))
+        contiguous, write = tensor.contiguous(), self.sink(name).write
+        self.wait(1)
+        self.expect(name, self._writing.submit(write, 0, contiguous))
 
     def copy_tensor(self, name: str) -> None:
         """Copy one tensor of the base, soon; raises OSError as `save_tensor`."""
-        nbytes = self._base[name].nbytes
-        self._soon(name, lambda path, start: self._copy(path, start, nbytes))
+        path = self._base.file_of[name]
+        file = self._base.files[path]
+        info = file.tensors[stored_name(name)]
+        start, source, target = file.data_start + info.start, self._sources[path], self._files[path]
+        shift, stop = self._start(name) - start, start + info.nbytes
+        self.wait(1)
+        self.expect(name, self._writing.submit(copy_range, source, target, start, stop, shift))
 
-    def _soon(self, name: str, write: Callable[[str, int], None]) -> None:
-        """Call `write` with the tensor's file and place when those before are written."""
-        nbytes, path = self._base[name].nbytes, self._base.file_of[name]
-        self._wait(self._room - nbytes)
+    def sink(self, name: str) -> Sink:
+        """Where the blocks of a tensor go, from any thread; it is to be expected, too."""
+        file, start = self._files[self._base.file_of[name]], self._start(name)
+        dtype = TORCH_DTYPE[self._base[name].dtype]
+
+        def write(first: int, block: torch.Tensor) -> None:
+            # As bytes: numpy, which the buffer protocol goes through, has no bfloat16.
+            data = block.reshape(-1).view(torch.uint8).numpy().data
+            _write_at(file, data, start + first * dtype.itemsize)
+
+        return Sink(dtype, write)
+
+    def _start(self, name: str) -> int:
+        return self._starts[self._base.file_of[name]] + self._base[name].start
+
+    def expect(self, name: str, written: Future[None]) -> None:
+        """The tensor is in its place when `written` is done."""
         self._missing.discard(name)
-        start = self._base.files[path].data_start + self._base[name].start
-        self._waiting.append((self._writing.submit(write, path, start), nbytes))
+        self._waiting.append((written, name))
 
-    def _copy(self, path: str, start: int, nbytes: int) -> None:
-        copy_range(self._sources[path], self._files[path], start, start + nbytes)
-        self._flusher.written(self._files[path], nbytes)
-
-    def _write(self, path: str, start: int, tensor: torch.Tensor) -> None:
-        # As bytes: numpy, which the buffer protocol goes through, has no bfloat16.
-        data = tensor.reshape(-1).view(torch.uint8).numpy().data
-        try:
-            _write_at(self._files[path], data, start)
-        finally:
-            self._release(tensor)
-        self._flusher.written(self._files[path], data.nbytes)
-
-    def _wait(self, room: int) -> None:
-        """Until no more than `room` bytes wait, or none."""
-        while self._waiting and sum(nbytes for _, nbytes in self._waiting) > room:
-            write, nbytes = self._waiting.popleft()
-            write.result()
+    def wait(self, most: int) -> None:
+        """Until at most so many tensors are expected; raises what writing one of them raised."""
+        while len(self._waiting) > most:
+            written, name = self._waiting.popleft()
+            written.result()
+            nbytes = self._base[name].nbytes
+            self._flusher.written(self._files[self._base.file_of[name]], nbytes)
             self._wrote(nbytes)
 
     def finalize(self) -> None:
@@ -108,7 +122,7 @@ class MirrorWriter:
             raise GgezError(
                 f"{counted(len(self._missing), 'tensor was', 'tensors were')} not written: {some}"
             )
-        self._wait(0)
+        self.wait(0)
         self._flusher.finish()
         self.close()
 

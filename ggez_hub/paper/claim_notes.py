@@ -19,6 +19,7 @@ from ggez_hub.paper.claims import (
     recheck_claims,
 )
 from ggez_hub.paper.tables import COUNTRIES, Figure, Tables, tables
+from ggez_hub.quantities import interval_text
 
 # SEA-VQA and CVQA have four options.
 OPTIONS = 4
@@ -194,8 +195,5 @@ def _value(figure: Figure) -> str:
 
 
 def _shown(figure: Figure, digits: int = 1, *, sign: bool = False) -> str:
-    plus = "+" if sign else ""
-    value, low, high = (
-        f"{float(v):{plus}.{digits}f}" for v in (figure.value, figure.low, figure.high)
-    )
-    return f"{value} [{low}, {high}]"
+    value, low, high = map(float, (figure.value, figure.low, figure.high))
+    return interval_text(value, low, high, "+" if sign else "", digits=digits)

@@ -117,14 +117,14 @@ class Needed:
         return f"{estimated} for the estimated loss of {100 * self.loss:.1f} %, {none} if nothing is lost"
 
 
-def pictures_for(effect: float, se: float, pictures: int, power: float = POWER) -> int | None:
-    """The pictures with which a 95 % interval leaves 0 out in `power` of repetitions.
+def pictures_for(effect: float, se: float, pictures: int) -> int | None:
+    """The pictures with which a 95 % interval leaves 0 out in 80 % of repetitions.
 
     effect: the true figure; se: its standard error over `pictures`. None for an effect of 0.
     """
     if not (effect and math.isfinite(effect) and math.isfinite(se)) or pictures < 2:
         return None
-    z = NORMAL.inv_cdf((1 + LEVEL) / 2) + NORMAL.inv_cdf(power)
+    z = NORMAL.inv_cdf((1 + LEVEL) / 2) + NORMAL.inv_cdf(POWER)
     return max(2, math.ceil(pictures * (z * se / effect) ** 2))
 
 

@@ -26,7 +26,7 @@ from ggez_hub.parity.score_intervals import (
     sum_limits,
     t_quantile,
 )
-from ggez_hub.quantities import counted
+from ggez_hub.quantities import counted, interval_text
 
 LEVEL = 0.95
 # With fewer pictures than this, a figure that rests on very few of them is not decided.
@@ -79,9 +79,11 @@ class Interval:
         }
         return found if self.refusal is None else {**found, "refusal": self.refusal}
 
+    def text(self, sign: str = "", *, digits: int = 2) -> str:
+        return interval_text(self.value, self.low, self.high, sign, digits=digits)
+
     def shown(self, sign: str = "+") -> str:
-        text = f"{self.value:{sign}.2f} [{self.low:{sign}.2f}, {self.high:{sign}.2f}]"
-        return text if self.refusal is None else f"{text}, undetermined"
+        return f"{self.text(sign)}{'' if self.is_decided else ', undetermined'}"
 
 
 def interval_json(found: Interval | None) -> dict[str, object] | None:

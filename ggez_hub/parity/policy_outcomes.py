@@ -28,14 +28,14 @@ SEED = 0
 _ROUNDING = 1e-12
 
 
-def redraw_means(moments: Moments, draws: int = DRAWS, seed: int = SEED) -> Floats:
+def redraw_means(moments: Moments, draws: int = DRAWS) -> Floats:
     """Means (draws, 3, B), normal about the estimates with their covariance; NaN stays NaN."""
     shape = moments.means.shape
     size = moments.means.size
     values, vectors = np.linalg.eigh(moments.covariance.reshape(size, size))
     kept = values > _ROUNDING * max(float(values[-1]), 0.0)
     spread = vectors[:, kept] * np.sqrt(values[kept])
-    normal = np.random.default_rng(seed).standard_normal((draws, int(kept.sum())))
+    normal = np.random.default_rng(SEED).standard_normal((draws, int(kept.sum())))
     return np.asarray(moments.means + (normal @ spread.T).reshape(draws, *shape))
 
 

@@ -18,8 +18,8 @@ from ggez_hub.parity.score_intervals import NORMAL
 FEWEST = 2
 
 
-def sample_size(difference: float, variance: float, power: float = POWER) -> int:
-    """The pictures with which a true difference is shown in `power` of repetitions, at a level of 5 %.
+def sample_size(difference: float, variance: float) -> int:
+    """The pictures with which a true difference is shown in 80 % of repetitions, at a level of 5 %.
 
     Raises ValueError for a difference that no such variance admits.
     """
@@ -28,24 +28,24 @@ def sample_size(difference: float, variance: float, power: float = POWER) -> int
         raise ValueError(
             f"a difference of {difference:g} points needs a variance of {d:g} to 1, not {variance:g}"
         )
-    return max(FEWEST, math.ceil((_reach(d, variance, power) / d) ** 2))
+    return max(FEWEST, math.ceil((_reach(d, variance) / d) ** 2))
 
 
-def difference_seen(pictures: int, variance: float, power: float = POWER) -> float | None:
+def difference_seen(pictures: int, variance: float) -> float | None:
     """The smallest difference, in points, that so many pictures show; None if they show none."""
     if pictures < FEWEST or not 0 < variance <= 1:
         return None
     low, high = 0.0, variance
-    if high * math.sqrt(pictures) < _reach(high, variance, power):
+    if high * math.sqrt(pictures) < _reach(high, variance):
         return None
     for _ in range(60):
         middle = (low + high) / 2
-        shown = middle * math.sqrt(pictures) >= _reach(middle, variance, power)
+        shown = middle * math.sqrt(pictures) >= _reach(middle, variance)
         low, high = (low, middle) if shown else (middle, high)
     return 100 * high
 
 
-def _reach(difference: float, variance: float, power: float) -> float:
+def _reach(difference: float, variance: float) -> float:
     """How far the mean of one picture's differences has to be from 0, in units of 1 / sqrt(n)."""
-    level, shown = NORMAL.inv_cdf((1 + LEVEL) / 2), NORMAL.inv_cdf(power)
+    level, shown = NORMAL.inv_cdf((1 + LEVEL) / 2), NORMAL.inv_cdf(POWER)
     return level * math.sqrt(variance) + shown * math.sqrt(variance - difference**2)

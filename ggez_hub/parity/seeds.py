@@ -20,7 +20,7 @@ from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.grp import grp
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 from ggez_hub.parity.score_intervals import t_quantile
-from ggez_hub.quantities import counted
+from ggez_hub.quantities import counted, interval_text
 
 # With fewer seeds there is no interval over them.
 FEWEST = 5
@@ -65,8 +65,7 @@ class OverSeeds:
         return cls(mean, sd, mean - half, mean + half)
 
     def shown(self, name: str) -> str:
-        sign = _sign(name)
-        return f"{self.mean:{sign}.2f} [{self.low:{sign}.2f}, {self.high:{sign}.2f}]"
+        return interval_text(self.mean, self.low, self.high, _sign(name))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 from ggez_hub.cards.hub_metadata import TAG
 from ggez_hub.errors import GgezError
@@ -51,12 +51,20 @@ class Cause:
 
 @dataclass(frozen=True)
 class AffectedMerge:
-    """A published merge at a commit, why it is affected, and whether its card is marked."""
+    """A published merge at a commit, why it is affected, and whether its card is marked.
+
+    Of one that is marked and no longer affected, `causes` are what it was made of.
+    """
 
     repo: str
     revision: str
     causes: tuple[Cause, ...]
     marked: bool
+
+    @property
+    def is_lifted(self) -> bool:
+        """Whether it is marked, and nothing is wrong with what it was made of."""
+        return self.marked and all(cause.state == "active" for cause in self.causes)
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,8 @@ def affected_merges(hub: Hub, named: Ingredient | None = None) -> AffectedMerges
     """The published merges of a hub that were made of `named`, in whatever state that is.
 
     Without it, those of anything that the registry has yanked, or that one of its cards names and
-    that is gone from the hub. Models with the tag `ggez` and a `ggez.lock` are looked at, at the head of
-    `main`. Raises as `known_entries`, and what the client raises.
+    that is gone from the hub, and those that are marked, but are so no longer. Models with the tag `ggez`
+    and a `ggez.lock` are looked at, at the head of `main`. Raises as `known_entries`, and what the client raises.
     """
     index = known_entries(hub)
     # What no card names may be its owner's own, and private.
@@ -104,9 +112,12 @@ def affected_merges(hub: Hub, named: Ingredient | None = None) -> AffectedMerges
     for at, lock in found:
         own = () if isinstance(lock, str) else [i for i in ingredients(lock) if i in asked]
         causes = [_became(i, index.yanked, repositories) for i in own]
-        causes = [cause for cause in causes if named or cause.state != "active"]
+        marked = AFFECTED_TAG in (at.front_matter.get("tags") or ())
+        wrong = [cause for cause in causes if cause.state != "active"]
+        # What this package ships knows nothing of later yanks: it lifts no mark.
+        if named is None and (wrong or not marked or index.shipped):
+            causes = wrong
         if causes:
-            marked = AFFECTED_TAG in (at.front_matter.get("tags") or ())
             merges.append(AffectedMerge(at.repo, at.revision, tuple(causes), marked))
     unreadable = tuple((at.repo, lock) for at, lock in found if isinstance(lock, str))
     return AffectedMerges(tuple(merges), unreadable)
@@ -121,15 +132,15 @@ def _locked(
     hub: Hub, repo: str, revision: str
 ) -> tuple[RepoAtCommit, Lock | MergeLock | str] | None:
     """A published merge with its lock, or why that cannot be read; None without one."""
+    at = RepoAtCommit(repo, revision, (), "", gated=False)
     try:
         at = hub.at_commit(repo, revision)
         if at.file(LOCK_NAME) is None:
             return None
-    except (GgezError, HfHubHTTPError):
-        return None  # anybody may tag a repository
-    try:
         text = hub.read_text(repo, at.revision, LOCK_NAME)
         return at, parse_any_lock(text, LOCK_NAME)
+    except RepositoryNotFoundError:
+        return None  # it went meanwhile
     except (GgezError, HfHubHTTPError) as problem:
         return at, str(problem).strip().partition("\n")[0]
 

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from ggez_hub import __version__
 from ggez_hub.cards.schema import FileRecord
 from ggez_hub.cards.values import FilePath, RepoId, Sha256
+from ggez_hub.contained_files import files_below
 from ggez_hub.digests import digest_json, sha256_file, sha256_files
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.frozen_model import FrozenModel
@@ -102,10 +103,13 @@ def locks_in(place: Path) -> tuple[Path, ...]:
     return ()
 
 
-def several_families(place: Path) -> UsageProblem:
-    """The error where one model is needed, and a pulled folder holds several families."""
-    families = sorted(read_lock(lock).resolution.family for lock in locks_in(place))
-    return UsageProblem(
+def one_lock_in(place: Path) -> Path | None:
+    """The lock file of `locks_in`; raises UsageProblem where a folder holds several families."""
+    locks = locks_in(place)
+    if len(locks) < 2:
+        return locks[0] if locks else None
+    families = sorted(read_lock(lock).resolution.family for lock in locks)
+    raise UsageProblem(
         f"{place} holds models of {len(families)} families: {', '.join(families)}",
         f"Name one: {place / families[0]}",
     )
@@ -140,11 +144,7 @@ def require_plugins(resolution: Resolution) -> None:
 
 def record_outputs(folder: Path) -> dict[str, FileRecord]:
     """Size and sha256 of every file below `folder`, except the lock itself."""
-    names = [
-        path.relative_to(folder).as_posix()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != LOCK_NAME
-    ]
+    names = [name for name, path in files_below(folder).items() if path.name != LOCK_NAME]
     return {
         name: FileRecord(size=(folder / name).stat().st_size, sha256=sha256)
         for name, sha256 in sha256_files(folder, names).items()
@@ -242,6 +242,7 @@ class MergeRecord(FrozenModel, strict=False):
     family: str
     method: str
     variant: str | None
+    out_dtype: str | None = None
     engine: str = ENGINE
     base: MergedInput
     adapters: tuple[MergedAdapter, ...]
@@ -257,6 +258,7 @@ class MergeRecord(FrozenModel, strict=False):
             ],
             "method": self.method,
             "engine": self.engine,
+            **({"out_dtype": self.out_dtype} if self.out_dtype else {}),
             **decisive_plugins(self.plugins),
         }
         return digest_json(decisive)

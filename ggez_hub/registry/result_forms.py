@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, get_family
@@ -13,12 +13,10 @@ from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase, Need, get_adapter_fo
 from ggez_hub.merging.forms.adapter_facts import AdapterFacts, facts_of
 from ggez_hub.merging.forms.runtimes import loading_lines
 from ggez_hub.merging.forms.switch import BASE as SWITCH_BASE
-from ggez_hub.merging.forms.switch import copy_model, switch_lines, write_switch
+from ggez_hub.merging.forms.switch import Wrote, copy_model, switch_lines, write_switch
 from ggez_hub.merging.merge import Adapter, merge_into, require_engine, tensor_names
 from ggez_hub.merging.methods import Method
 from ggez_hub.registry.resolution import PinnedFile, Resolution
-
-Wrote: TypeAlias = Callable[[int], None] | None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.policy import PARITY, Policy
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.index.entries import read_pinned_card
-from ggez_hub.registry.lock import locks_in, read_lock, several_families
+from ggez_hub.registry.lock import one_lock_in, read_lock
 from ggez_hub.registry.resolver.composition import joint_measurement
 
 # The curve on a split, seen for a region; raises NoCurve.
@@ -69,11 +69,9 @@ def stored_in(place: Path, hub: Hub) -> StoredCurve:
     """
     from ggez_hub.evaluation.results.evidence import RESULTS
 
-    locks = locks_in(place) or ((place,) if place.is_file() and place.suffix == ".lock" else ())
-    if len(locks) > 1:
-        raise several_families(place)
-    if locks:
-        return _of_lock(locks[0], hub)
+    is_lock = place.is_file() and place.suffix == ".lock"
+    if lock_file := place if is_lock else one_lock_in(place):
+        return _of_lock(lock_file, hub)
     if place.name == RESULTS or (place / RESULTS).is_file():
         return _of_results(place)
     return StoredCurve.of_card(read_card(place / CARD_NAME if place.is_dir() else place).card)

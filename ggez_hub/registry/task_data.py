@@ -16,14 +16,12 @@ from ggez_hub.evaluation.benchmarks.benchmark import (
     find_benchmarks,
 )
 from ggez_hub.evaluation.benchmarks.contents import Folders, Pool, fits
+from ggez_hub.evaluation.benchmarks.drawings import Judges, Places, prepare_drawings
 from ggez_hub.evaluation.benchmarks.loaders import LOADERS
 from ggez_hub.evaluation.benchmarks.preparation import (
-    Judges,
-    Places,
     PreparedTask,
     is_asked,
     prepare_benchmark,
-    prepare_drawings,
     prepare_tasks,
 )
 from ggez_hub.evaluation.benchmarks.task import Dataset, DrawingTask, SplitName, Task, read_tasks

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Collection, Iterator, Mapping
 
 from ggez_hub.cards.people import PeopleRow
-from ggez_hub.cards.schema import AdapterCard, DataSource
+from ggez_hub.cards.provenance import DataSource
+from ggez_hub.cards.schema import AdapterCard
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.families import get_family
 from ggez_hub.parity.policy import Policy

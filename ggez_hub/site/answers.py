@@ -11,6 +11,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -83,11 +84,16 @@ def add_answers(page: Json, adapter: PinnedAdapter, hub: Hub, out: Path) -> Json
         except GgezError:
             # The results do not say where their questions came from, or that is gone.
             material = None
+        return page | from_answers(evidence, beta, out, partial(licence_of, hub), material)
 
-        def licence(repo: str) -> str:
-            return license_of(hub.at_commit(repo, "main", "dataset").front_matter)
 
-        return page | from_answers(evidence, beta, out, licence, material)
+def licence_of(hub: Hub, repo: str) -> str:
+    """The licence of a data set that everybody may read; `unknown` for others, or where none is stated.
+
+    Whoever builds a site may read more: no licence makes that public.
+    """
+    at = hub.at_commit(repo, "main", "dataset")
+    return UNKNOWN if at.private or at.gated else license_of(at.front_matter)
 
 
 def may_be_shown(licence: str) -> bool:

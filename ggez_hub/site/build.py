@@ -16,12 +16,14 @@ from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.regions import Region, fallback_chain
 from ggez_hub.regions.cldr import supplement
-from ggez_hub.registry.index.entries import UnreadableCard
-from ggez_hub.registry.resolution import PinnedAdapter
+from ggez_hub.registry.index.entries import IndexEntry, UnreadableCard
+from ggez_hub.registry.lock import Lock
+from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolution import PinnedAdapter, Resolution
+from ggez_hub.registry.resolver.resolver import Resolver
 from ggez_hub.site.adapter_page import adapter_page
 from ggez_hub.site.data_files import slug_of, write_data, write_table
 from ggez_hub.site.layers import CardFacts, candidates, layer_row, taken_by_policy
-from ggez_hub.site.locks import lock_text, resolution_of
 from ggez_hub.site.measured_card import POLICIES, Json, MeasuredCard
 from ggez_hub.site.reading import Cards, read_cards, write_page
 from ggez_hub.site.source import CardSource
@@ -112,16 +114,26 @@ def _complete_pages(
     entries = source.listing.entries if source.is_hubs else ()
     for entry in entries:
         slug = slug_of(entry.card.path)
-        found = resolution_of(entry, source.hub) if slug in taken else None
+        found = _resolution_of(entry, source.hub) if slug in taken else None
         if found is None:
             continue
-        page = adapter_page(MeasuredCard(entry, entry.document), source, lock_text(found))
+        # What comes out is not recorded: nothing was made.
+        lock = Lock(outputs={}, resolution=found).to_text()
+        page = adapter_page(MeasuredCard(entry, entry.document), source, lock)
         if answers:
             page = _with_answers(page, found.adapters[0], source.hub, folder)
             for row in (row for rows in cards.shown.values() for row in rows):
                 if row["slug"] == slug:
                     row["gates"] = page["gates"]
         write_page(folder, page)
+
+
+def _resolution_of(entry: IndexEntry, hub: Hub) -> Resolution | None:
+    """The resolution of an adapter for its own region; None where the hub does not give what it pins."""
+    try:
+        return Resolver.of(Request(entry.summary.region), hub).take([entry]).resolution
+    except (GgezError, HfHubHTTPError, OSError):
+        return None
 
 
 def _with_answers(page: Json, adapter: PinnedAdapter, hub: Hub, folder: Path) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ggez_hub.cards.readme import readme_text
+from ggez_hub.contained_files import files_below
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import (
@@ -43,11 +44,7 @@ def publish_site(folder: Path, repo: str, hub: Hub) -> Committed:
 
     Unchanged files are not sent. Raises UsageProblem for a folder without a page, and as `commit`.
     """
-    files: dict[str, Content] = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    files: dict[str, Content] = dict(files_below(folder))
     if "index.html" not in files:
         raise UsageProblem(f"{folder} is not a site: it has no index.html")
     files[README] = readme_text(FRONT, TEXT).encode()

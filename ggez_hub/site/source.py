@@ -93,7 +93,8 @@ def read_source(hub: Hub, hub_name: str, index: IndexSource = None) -> CardSourc
         return CardSource(hub, hub_name, listing, record, is_hubs=False)
     at = hub.at_commit(INDEX_REPO, revision, "dataset")
     paths = {entry.card.path for entry in listing.entries}
-    hub.fetch(INDEX_REPO, revision, [f for f in at.files if f.path in paths], "dataset")
+    if there := [file for file in at.files if file.path in paths]:
+        hub.fetch(INDEX_REPO, revision, there, "dataset")
     seen = seen_index(hub)
     signed = seen if seen and seen.revision == revision else None
     record = IndexRecord(

@@ -11,7 +11,8 @@ from typing import Any
 from ggez_hub.cards import AdapterCard, CardDocument, alpha_record
 from ggez_hub.cards.document import parse_card, render_card, split_front_matter
 from ggez_hub.cards.hub_metadata import with_hub_keys
-from ggez_hub.cards.schema import SCHEMA_VERSION, DataFilter
+from ggez_hub.cards.provenance import DataFilter
+from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.evaluation.models.backend import ENGINE, library_versions
 from ggez_hub.families import FAMILIES

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ggez_hub.cards.schema import DataFilter
+from ggez_hub.cards.provenance import DataFilter
 from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
 from ggez_hub.data.pictures import BadPicture, decode, picture_bytes
 from ggez_hub.data.sources import BadSource, Reader, open_source

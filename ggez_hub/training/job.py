@@ -129,7 +129,11 @@ class Job:
     def check_base(self) -> None:
         """Raise for a base that is not of the family, BadRecipe for keys that match nothing in it."""
         with about_key("base"):
-            _ = self.layout
+            if quantization := self.layout.quantization:
+                raise GgezError(
+                    f"{self.base.path} is quantised ({quantization}), which is not trained",
+                    "Train on the base that it was made from; the adapter can be merged into this one.",
+                )
             self.backend.check(self.recipe, self.base.path)
             _ = self.tree
         _ = self.targets, self.parameters

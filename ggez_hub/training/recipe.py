@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from ggez_hub.cards.schema import DataRights
+from ggez_hub.cards.provenance import DataRights
 from ggez_hub.cards.values import Adapts, Family, LanguageTag, Text
 from ggez_hub.data.spec import SourceSpec
 from ggez_hub.frozen_model import FrozenModel

@@ -17,7 +17,9 @@ from click.testing import CliRunner
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded import session, session_token
 from ggez_hub.embedded.sessions import SessionFiles, server_status
-from ggez_hub.installation import disks, hubs, packages
+from ggez_hub.installation.hub import hubs
+from ggez_hub.installation.libraries import packages
+from ggez_hub.installation.machine import disks
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.cli.output import COMMANDS, Output
+from ggez_hub.cli.output import Output
 from ggez_hub.errors import GgezError
+from ggez_hub.text_files import COMMANDS
 
 # The title of the window, a colour, the clipboard, C1's own CSI, a carriage return, an override.
 HOSTILE = "Thai\x1b]0;owned\x07\x1b[31m\x1b]52;c;cm0gLXJm\x1b\\\x9b2J\rfree \u202egnp.exe [bold]"

@@ -23,6 +23,8 @@ from .conftest import running
 
 pytestmark = pytest.mark.slow
 
+WHO = {"message": "x", "author": "a", "email": "a@example.org", "date": 1_700_000_000}
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
@@ -248,3 +250,135 @@ def test_wrong_uses_are_told(hub, model, tmp_path):
     assert "no file that matches" in run(model, *into, "--allow", "*.none").stderr
     assert run("acme/none", *into).exit_code == 1
     assert "token" in run(model, "--from", hub.endpoint, "--hub", hub.endpoint).stderr
+
+
+def test_what_is_private_or_gated_does_not_become_public(hub, api, secret_repo, model, other):
+    store, target = other
+    private = Hub(hub.endpoint, hub.tokens["reader"], temporary=True)
+    api.update_repo_settings(model, gated="auto")
+    for repo in (secret_repo, model):
+        mirror(private, target, repo, "main")
+        assert store.repo("model", repo).private
+        store.delete_repo(store.repo("model", repo))
+        mirror_history(private, store, repo, "main")
+        assert store.repo("model", repo).private
+        store.delete_repo(store.repo("model", repo))
+        mirror_history(private, store, repo, "main", private=False)
+        assert not store.repo("model", repo).private
+        # One that is public already takes nothing that has to be private.
+        store.delete_repo(store.repo("model", repo))
+        store.create_repo("model", repo)
+        for options in ({}, {"private": True}):
+            with pytest.raises(GgezError, match="is public"):
+                mirror(private, target, repo, "main", **options)
+            with pytest.raises(GgezError, match="is public"):
+                mirror_history(private, store, repo, "main", **options)
+            assert store.head("model", repo) is None
+        store.delete_repo(store.repo("model", repo))
+
+
+def test_commits_of_its_own_are_not_lost(hub, api, model, tmp_path):
+    source = Hub(hub.endpoint, temporary=True)
+    first = api.repo_info(model).sha
+    api.upload_file(path_or_fileobj=b"{'a': 1}", path_in_repo="config.json", repo_id=model)
+    newer = api.repo_info(model).sha
+    with HubStore.open(tmp_path / "x") as store:
+        mirror_history(source, store, model, "main")
+        # Back and forth in the source's own history.
+        for revision, commit in ((first, first), ("main", newer)):
+            assert mirror_history(source, store, model, revision).revision == commit
+        own = store.commit("model", model, {"own.txt": b"own"}, **WHO)
+        with pytest.raises(GgezError, match="commits of its own"):
+            mirror_history(source, store, model, "main")
+        assert store.head("model", model) == own
+        with store.git(store.repo("model", model)) as git:
+            git.create_branch("ours", own)
+        mirror_history(source, store, model, "main")
+        assert store.head("model", model) == newer
+        assert store.head("model", model, "ours") == own
+
+
+def test_what_a_collection_took_meanwhile_is_fetched_again(hub, api, model, tmp_path):
+    """Neither a branch without its files, nor a history that stays incomplete."""
+    source = Hub(hub.endpoint, temporary=True)
+    with HubStore.open(tmp_path / "x") as store:
+        seen = []
+
+        def collected(data):
+            # While the last of the large files comes.
+            if b"GET" in data and b"00002-of-00002.safetensors" in data and not seen:
+                seen.append(collect(store, -1))
+            return data
+
+        with faults.wire(hub.endpoint, lambda data: data, collected) as line:
+            slow = Hub(line.endpoint, temporary=True)
+            with pytest.raises(GgezError, match="removed meanwhile"):
+                mirror_history(slow, store, model, "main")
+        assert seen[0].large_files
+        assert store.head("model", model) is None
+        mirror_history(source, store, model, "main")
+        assert store.head("model", model) == api.repo_info(model).sha
+
+
+def test_half_a_history_is_fetched_again(hub, api, model, tmp_path):
+    source = Hub(hub.endpoint, temporary=True)
+    head = api.repo_info(model).sha
+    with HubStore.open(tmp_path / "x") as store:
+        store.create_repo("model", model)
+        with (
+            hub.store.git(hub.store.repo("model", model)) as there,
+            store.git(store.repo("model", model)) as git,
+        ):
+            git.objects.write(there.objects.commit(head))
+            git.objects.flush()
+        mirror_history(source, store, model, "main")
+        assert store.head("model", model) == head
+
+
+def test_a_small_file_that_is_large_for_the_other_hub_does_not_come_again(hub, api, model, other):
+    store, target = other
+    rules = b"*.json filter=lfs diff=lfs merge=lfs -text\n"
+    store.create_repo("model", model)
+    store.commit("model", model, {".gitattributes": rules}, **WHO)
+    source = Hub(hub.endpoint, temporary=True)
+    done = mirror(source, target, model, "main")
+    with store.git(store.repo("model", model)) as git:
+        assert git.snapshot().listing(recursive=True)
+    assert target.at_commit(model, "main").file("config.json").sha256 is not None
+    again = mirror(source, target, model, "main")
+    assert again.revision == done.revision
+    assert again.sent == ()
+
+
+def test_history_comes_by_the_proxy_of_the_environment(hub, model, tmp_path, monkeypatch):
+    asked = []
+
+    def forwarded(data):
+        """As a proxy does, that is asked by complete addresses."""
+        asked.append(data.partition(b"\r\n")[0])
+        return data.replace(b" " + hub.endpoint.encode(), b" ", 1)
+
+    source = Hub(hub.endpoint, temporary=True)
+    with (
+        HubStore.open(tmp_path / "x") as store,
+        faults.wire(hub.endpoint, bytes, forwarded) as line,
+    ):
+        monkeypatch.setenv("HTTP_PROXY", line.endpoint)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        mirror_history(source, store, model, "main")
+    assert any(b"git-upload-pack" in line for line in asked)
+
+
+@pytest.mark.parametrize(("sent", "broken"), [(b"PACK", b"PICK"), (b"\2\0\0\0", b"\7\0\0\0")])
+def test_what_git_cannot_read_is_one_clear_error(hub, model, tmp_path, sent, broken):
+    def changed(data):
+        before, pack, after = data.partition(b"PACK\0\0\0")
+        return before + (pack + after).replace(sent, broken, 1)
+
+    with (
+        HubStore.open(tmp_path / "x") as store,
+        faults.wire(hub.endpoint, changed) as line,
+        pytest.raises(GgezError, match="could not be fetched by git"),
+    ):
+        mirror_history(Hub(line.endpoint, temporary=True), store, model, "main")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import httpx2
@@ -20,7 +21,9 @@ from huggingface_hub.utils import _http
 from ggez_hub.embedded.history import first_parents
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.embedded.xet import hashing
-from ggez_hub.embedded.xet.xorb import read_chunks, read_index
+from ggez_hub.embedded.xet.xorb import MAX_CHUNK, read_chunks, read_index
+
+from .test_xet_formats import packed
 
 pytestmark = pytest.mark.slow
 
@@ -247,6 +250,37 @@ def test_a_large_upload_costs_little_memory(tmp_path, transfer):
         f"peak of the server by {transfer}: {after >> 20} MiB, {before >> 20} MiB before\n"
     )
     assert after < 100 << 20
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads /proc")  # noqa: PTH110
+def test_dozens_of_xorbs_at_once_cost_little_memory(tmp_path):
+    """As many as a client sends to a server that is slow, each of the largest chunks."""
+    many, root = 64, tmp_path / "hub"
+    with HubStore.open(root) as store:
+        headers = {"Authorization": f"Bearer {store.owner_token()}"}
+        store.create_repo("model", "acme/large")
+    chunks = [os.urandom(MAX_CHUNK) for _ in range(64)]
+    digest = hashing.hash_xorb((hashing.hash_chunk(chunk), len(chunk)) for chunk in chunks)
+    body = b"".join(map(packed, chunks))
+    server = Server(root)
+    try:
+        address = f"{server.endpoint}/api/models/acme/large/xet-write-token/main"
+        cas = httpx2.get(address, headers=headers).json()
+        headers = {"Authorization": f"Bearer {cas['accessToken']}"}
+        address = f"{cas['casUrl']}/v1/xorbs/default/{hashing.to_hex(digest)}"
+        connected = threading.Barrier(many)
+
+        def send(_):
+            connected.wait()
+            return httpx2.post(address, headers=headers, content=body, timeout=600).status_code
+
+        with ThreadPoolExecutor(many) as threads:
+            assert set(threads.map(send, range(many))) == {200}
+        peak = memory(server.process.pid)
+    finally:
+        server.kill()
+    sys.stdout.write(f"peak of the server: {peak >> 20} MiB for {many} xorbs at once\n")
+    assert peak < 110 << 20
 
 
 UPLOAD = """

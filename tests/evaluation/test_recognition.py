@@ -19,7 +19,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import Cell, Details, Outcomes
 from ggez_hub.evaluation.answers.scores import mean_difference, score_of
 from ggez_hub.evaluation.benchmarks.benchmark import Drawing as How
-from ggez_hub.evaluation.benchmarks.preparation import Judges, Places, prepare_drawings
+from ggez_hub.evaluation.benchmarks.drawings import Judges, Places, prepare_drawings
 from ggez_hub.evaluation.benchmarks.recognition import RecognitionJudge
 from ggez_hub.evaluation.benchmarks.task import DrawingSettings, DrawingTask, load_tasks
 from ggez_hub.evaluation.models import grid_on

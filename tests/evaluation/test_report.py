@@ -22,8 +22,9 @@ from ggez_hub.demo.hub import ASSETS
 from ggez_hub.evaluation.answers.outcomes import Cell, Details
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged
 from ggez_hub.evaluation.gates.outcome import Limits
-from ggez_hub.evaluation.report.contents import contents, page
+from ggez_hub.evaluation.report.contents import contents
 from ggez_hub.evaluation.report.examples import examples
+from ggez_hub.evaluation.report.page import page
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.header import AtAddress
 from ggez_hub.hub import Hub

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
 
-from ggez_hub.cards.schema import DataFilter
+from ggez_hub.cards.provenance import DataFilter
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
 
@@ -80,7 +81,8 @@ def test_the_folder_that_is_written(asked, tmp_path):
     out = tmp_path / "out"
     digest = json.loads(invoke(asked, "-o", out, "--json").stdout)["report_digest"]
     assert sorted(path.name for path in out.iterdir()) == [
-        "README.md", "croissant.json", "data", "data_filter.json", "report.json", "report.png", "report.svg",
+        "README.md", "croissant.json", "data", "data_filter.json", "duplicates.parquet", "report.json",
+        "report.png", "report.svg",
     ]  # fmt: skip
     block = json.loads((out / "data_filter.json").read_text())
     assert block["report_digest"] == digest
@@ -91,6 +93,30 @@ def test_the_folder_that_is_written(asked, tmp_path):
     assert yaml.safe_load(text.split("---")[1])["license"] == "cc-by-4.0"
     # What strangers wrote is text there, not markup.
     assert r"Tower \| &lt;b\>" in text
+
+
+def test_each_duplicate_stands_with_the_row_that_stays(tmp_path):
+    """The second is like the first, the third like the second alone: that one stays."""
+    first = "A long boat sells noodle soup to visitors at the floating market in the morning"
+    second = first.replace("noodle soup", "coconut ice")
+    third = second.replace("in the morning", "before sunset")
+    rows = [(str(n), text, "th", None) for n, text in enumerate((first, second, third))]
+    keys = {"pictures": "ignored", "duplicates": {"by": "text", "similarity": 0.6}}
+    document = spec([captions(tmp_path, rows)], **keys).model_dump(mode="json", exclude_none=True)
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(document))
+    out = tmp_path / "out"
+    done = invoke(tmp_path / "spec.yaml", "-o", out)
+    said = "uplicates not themselves like the row that stays: 0 of 1 (0.0 %)"
+    assert f"d{said}" in done.stdout
+    assert f"D{said}; `duplicates.parquet` has each." in (out / "README.md").read_text()
+    assert [row["text"] for row in rows_of(out)] == [first, third]
+    dropped = pq.read_table(out / "duplicates.parquet").to_pylist()
+    ids = {"id": "captions/1/caption", "like": "captions/0/caption"}
+    assert dropped == [ids | {"is_exact": False, "is_alike": True}]
+    assert json.loads((out / "report.json").read_text())["duplicates"] == {
+        "dropped": 1,
+        "unlike": 0,
+    }
 
 
 def test_datasets_loads_it(asked, tmp_path):

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from ggez_hub.data import duplicate_search
-from ggez_hub.data.deduplication import Signature, fingerprint, similarities
+from ggez_hub.data.deduplication import (
+    DuplicateIndex,
+    Signature,
+    fingerprint,
+    is_alike,
+    similarities,
+)
 from ggez_hub.data.duplicate_search import ADDED, PART, DuplicateSearch, Match
 from ggez_hub.data.spec import DuplicatesSpec
 
@@ -118,6 +127,10 @@ def test_the_search_finds_what_comparing_all_rows_does(tmp_path, monkeypatch, as
     search = DuplicateSearch(tmp_path, rule)
     found = searched(search, rows)
     assert found == one_by_one(rule, rows)
+    assert search.unlike() == 0
+    some = list(rows.values())[:ROWS]
+    for row, other in product(some, some):
+        assert is_alike(row, other, rule) is (row.key == other.key or is_near(rule, row, other))
     assert len(found) > 10
     assert (search.bins() > 1) is tiny
     assert (search.ranges() > 1) is (tiny and asked["by"] != "text")
@@ -154,3 +167,36 @@ def test_what_is_added_repeats_the_rest_and_never_the_other_way_round(tmp_path):
 def _exact(rule, text):
     key, sketch = fingerprint(rule, None, text)
     return key, None, sketch
+
+
+class FirstOfGroup(DuplicateIndex):
+    """Takes a row for a duplicate of the first one of its group, however it is linked to that."""
+
+    first = None
+
+    def match(self, row, keys):
+        return self.first
+
+    def add(self, row, keys, ordinal):
+        self.first = row
+
+
+@pytest.mark.parametrize("index", [DuplicateIndex, FirstOfGroup], ids=["search", "components"])
+def test_a_row_that_is_linked_through_another_one_stays(tmp_path, monkeypatch, index):
+    """a is like b, and b like c, which is not like a: what is counted is what signatures say."""
+    monkeypatch.setattr(duplicate_search, "DuplicateIndex", index)
+    rule = DuplicatesSpec(by="picture", distance=3)
+    hashes = {"a": 0, "b": 0b111, "c": 0b111111}
+    rows = {
+        n: Signature(name, name.encode() * 16, phash, None)
+        for n, (name, phash) in enumerate(hashes.items())
+    }
+    search = DuplicateSearch(tmp_path, rule)
+    found = searched(search, rows)
+    search.write_dropped(tmp_path / "dropped.parquet")
+    dropped = pq.read_table(tmp_path / "dropped.parquet").to_pylist()
+    b, c = ({"id": n, "like": "a", "is_exact": False, "is_alike": n == "b"} for n in "bc")
+    if index is DuplicateIndex:
+        assert (found, search.unlike(), dropped) == ({1: Match("a", False)}, 0, [b])
+    else:
+        assert (len(found), search.unlike(), dropped) == (2, 1, [b, c])

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ggez_hub.data.sources import BadSource, jsonl, open_source
+from ggez_hub.data.sources.base import table_rows
 from ggez_hub.data.sources.jsonl import byte_ranges, json_lines
 from ggez_hub.data.spec import SourceSpec
 
@@ -151,3 +152,15 @@ def test_a_damaged_row_group_costs_its_rows_alone(tmp_path, filtered):
     )  # fmt: skip
     assert [row["text"] for row in rows] == texts[10:]
     assert report.document["counts"]["dropped"] == {"row": {"parquet: damaged": 10}}
+
+
+def test_a_text_that_is_stored_once_is_converted_once():
+    broken = pa.array([b"Boats", b"\xff", b"Rice"], pa.binary()).view(pa.string())
+    stored = pa.DictionaryArray.from_arrays(pa.array([2, 0, None, 1, 0], pa.int32()), broken)
+    *others, last = table_rows(pa.record_batch({"text": stored, "number": pa.array(range(5))}))
+    assert [*others[:3], last] == [
+        {"text": text, "number": n} for n, text in ((0, "Rice"), (1, "Boats"), (2, None), (4, "Boats"))
+    ]  # fmt: skip
+    assert others[3].reason == "parquet: not UTF-8"
+    first, second = table_rows(pa.record_batch({"text": stored}).take(pa.array([1, 4])))
+    assert first["text"] is second["text"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -266,3 +267,88 @@ def test_potatos_published_schema_accepts_the_project(tmp_path, design):
     study_in(tmp_path / "study", design)
     project = exported(tmp_path, "potato")
     jsonschema.validate(yaml.safe_load((project / "config.yaml").read_text()), schema)
+
+
+OPTIONS = ("--side", "regional", "--language", "en")
+
+
+def place_of(project, tool):
+    return project / "tasks.json" if tool == "label-studio" else project
+
+
+def brought(folder, project, tool, *options):
+    arguments = ("--format", tool, *OPTIONS, *options, "--json")
+    found = run("humans", "import", folder, place_of(project, tool), *arguments)
+    assert found.exit_code == 0, found.output
+    return json.loads(found.stdout)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_what_a_study_exported_itself_does_not_come_twice(tmp_path, tool):
+    study_in(tmp_path / "study", "pairs")
+    project = exported(tmp_path, tool)
+    before = {rater.id for rater in Store(tmp_path / "study").raters()}
+    found = brought(tmp_path / "study", project, tool)
+    assert found["judgements"] == 0
+    assert set(found["left_out"]) == {"is there already"}
+    assert {rater.id for rater in Store(tmp_path / "study").raters()} == before
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_who_was_forgotten_does_not_return_with_the_next_import(tmp_path, tool):
+    study_in(tmp_path / "study", "likert")
+    study_in(tmp_path / "other", "likert", judged=False)
+    project = exported(tmp_path, tool)
+    brought(tmp_path / "other", project, tool)
+    gone, *left = [rater.id for rater in Store(tmp_path / "other").raters()]
+    assert run("humans", "forget", tmp_path / "other", gone).exit_code == 0
+    again = brought(tmp_path / "other", project, tool)
+    assert again["left_out"]["is of a rater who was forgotten"] > 0
+    assert [rater.id for rater in Store(tmp_path / "other").raters()] == left
+
+
+def test_a_pseudonym_cannot_be_told_by_who_guesses_the_name(tmp_path):
+    """The digest of a study is published, and names of annotators are often addresses."""
+    stores = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        stores.append(Store(tmp_path / name))
+    ours, theirs = (store.pseudonym("study|potato|alice@example.org") for store in stores)
+    assert ours != theirs
+    assert ours == Store(tmp_path / "one").pseudonym("study|potato|alice@example.org")
+
+
+def test_an_import_that_was_cut_off_is_taken_up(tmp_path):
+    study_in(tmp_path / "study", "likert")
+    study_in(tmp_path / "other", "likert", judged=False)
+    project, store = exported(tmp_path, "potato"), Store(tmp_path / "other")
+    brought(tmp_path / "other", project, "potato")
+    first = store.raters()[0]
+    # Invited, and no further.
+    with closing(store._connect()) as connection:
+        connection.execute("UPDATE raters SET consent = NULL, country = NULL, languages = NULL")
+    brought(tmp_path / "other", project, "potato", "--country", "th")
+    now = store.raters()[0]
+    assert (now.id, now.consent, now.country) == (first.id, "given elsewhere", "TH")
+
+
+def test_a_country_is_one_and_a_time_is_one(tmp_path):
+    study_in(tmp_path / "study", "likert")
+    study_in(tmp_path / "other", "likert", judged=False)
+    project = exported(tmp_path, "label-studio")
+    for country, said in (("southeast-asia", "not a country"), ("Nowhereland", "Nowhereland")):
+        arguments = ("--format", "label-studio", *OPTIONS, "--country", country)
+        found = run("humans", "import", tmp_path / "other", project / "tasks.json", *arguments)
+        assert (found.exit_code, said in found.output) == (2, True)
+    tasks = json.loads((project / "tasks.json").read_text())
+    given = [annotation for task in tasks for annotation in task["annotations"]]
+    given[0]["created_at"] = "2024-05-01T12:00:00+07:00"
+    (project / "tasks.json").write_text(json.dumps(tasks))
+    brought(tmp_path / "other", project, "label-studio", "--country", "Thailand")
+    times = {own.time for own in Store(tmp_path / "other").judgements()}
+    assert "2024-05-01T05:00:00.000000+00:00" in times
+    given[0]["created_at"] = "yesterday \u202e"
+    (project / "tasks.json").write_text(json.dumps(tasks))
+    arguments = ("--format", "label-studio", *OPTIONS)
+    found = run("humans", "import", tmp_path / "other", project / "tasks.json", *arguments)
+    assert "not an export" in found.output

@@ -1,21 +1,18 @@
-"""Simulated raters: their values have the means that follow from the model, and mark themselves."""
+"""Simulated raters: their values have the means that follow from the model."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from ggez_hub.humans.assignment import queue, raters_needed
+from ggez_hub.humans.assignment import queue
 from ggez_hub.humans.simulation import (
     Sets,
     Spread,
     draw_values,
     points_of,
     sets_of,
-    simulate,
 )
-from ggez_hub.humans.store import Store
-from ggez_hub.humans.study import Study
 from ggez_hub.parity.score_intervals import NORMAL
 
 from .studies import study_of
@@ -59,43 +56,3 @@ def test_values_have_the_means_that_follow_from_quality(design):
         assert points[1] - points[0] > 10
     if design == "rank":
         assert points[0] - points[2] == pytest.approx(points[1] - points[0], abs=1.5)
-
-
-@pytest.mark.parametrize("design", ["likert", "pairs", "rank", "translation"])
-def test_a_store_is_filled_with_judgements_of_raters_that_are_not_people(tmp_path, design):
-    study = study_of(design, items=6, gold=2, raters_per_item=1)
-    if design == "translation":
-        wide, narrow = study.design.scales
-        scales = (wide, narrow.model_copy(update={"points": 2}))
-        other = study.design.model_copy(update={"scales": scales})
-        study = Study.model_construct(**{**dict(study), "design": other})
-    store = Store(tmp_path)
-    simulate(study, store, {"m0": 0.0, "m1": 3.0, "m2": -3.0}, seed=4)
-    raters = store.raters()
-    assert {rater.kind for rater in raters} == {"simulated"}
-    assert len(raters) == sum(
-        raters_needed(study, side, tag) for side in study.rater_sides for tag in study.raters[side]
-    )
-    judged = list(store.judgements())
-    assert len(judged) == sum(len(queue(study, r.side, r.language, r.number)) for r in raters)
-    measure, (worst, best) = next(iter(study.design.measures.items()))
-    means = {
-        name: np.mean(
-            [
-                j.answers[name][measure]
-                for j in judged
-                if name in j.shown.models and not j.shown.gold
-            ]
-        )
-        for name in study.by_name
-    }
-    share = {name: (mean - worst) / (best - worst) for name, mean in means.items()}
-    assert share["m2"] < share["m0"] < share["m1"]
-    scales = {scale.id: scale.points for scale in study.design.scales}
-    for judgement in judged:
-        for values in judgement.answers.values():
-            assert all(1 <= values[name] <= points for name, points in scales.items())
-        assert judgement.answers.keys() == set(judgement.shown.models)
-        assert all(
-            values.keys() == study.design.measures.keys() for values in judgement.answers.values()
-        )

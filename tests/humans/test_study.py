@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
 from PIL import Image, PngImagePlugin
 
 from ggez_hub.cli.main import cli
+from ggez_hub.humans import store as store_module
+from ggez_hub.humans.assignment import queue
+from ggez_hub.humans.ratings import ratings_of
+from ggez_hub.humans.store import Store
 from ggez_hub.humans.study import Study, read_output, read_study
 
 from .study_files import item_rows, png, write_study
@@ -250,7 +255,11 @@ def test_raters_are_invited_counted_revoked_and_forgotten(tmp_path):
     run("forget", folder, second)
     assert not (folder / "ratings.parquet").exists()
     assert [r["rater"] for r in json.loads(run("raters", folder, "--json"))["raters"]] == [first]
-    assert "there is no rater" in run("forget", folder, second, code=1)
+    # Cut off in between it is run again; nobody else is forgotten.
+    (folder / ".ratings.parquet.1.partial").write_bytes(b"")
+    run("forget", folder, second)
+    assert not list(folder.glob(".ratings*"))
+    assert "there is no rater" in run("forget", folder, "f" * 16, code=1)
     # Nothing of an invitation but its sha256 is kept.
     token = links[0].rpartition("/")[2].encode()
     assert not any(token in path.read_bytes() for path in folder.glob("raters.db*"))
@@ -261,3 +270,33 @@ def test_the_schema_of_a_pinned_study_is_closed(tmp_path):
     document = json.loads(study.canonical())
     with pytest.raises(ValueError, match="extra"):
         Study.model_validate_json(json.dumps({**document, "more": 1}))
+
+
+def test_what_is_forgotten_is_said_to_be_on_the_disk_while_it_is(tmp_path, monkeypatch):
+    make(tmp_path)
+    folder = tmp_path / "out"
+    run("invite", folder, "--side", "regional", "--language", "th", "-n", 2)
+    first, second = Store(folder).raters()
+    monkeypatch.setattr(store_module, "TIMEOUT", 0.1)
+    with closing(Store(folder)._connect()) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM raters").fetchall()
+        assert "still on the disk" in run("forget", folder, first.id, code=1)
+    run("forget", folder, first.id)
+    assert Store(folder).raters() == [second]
+    assert not any(first.id.encode() in path.read_bytes() for path in folder.glob("raters.db*"))
+
+
+def test_who_came_or_was_forgotten_while_ratings_are_collected_is_left_out(tmp_path):
+    study = make(tmp_path)
+    folder = tmp_path / "out"
+    run("invite", folder, "--side", "regional", "--language", "th")
+    store = Store(folder)
+    (rater,) = store.raters()
+    before = {}
+    shown = queue(study, rater.side, rater.language, rater.number)[0]
+    measures = dict.fromkeys(study.design.measures, 1.0)
+    answers = dict.fromkeys(shown.models, measures)
+    store.record(rater.id, shown, answers, 1.0)
+    assert list(ratings_of(study, before, store.judgements())) == []
+    assert list(ratings_of(study, {rater.id: rater}, store.judgements()))

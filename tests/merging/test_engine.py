@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,8 @@ def test_a_product_adds_up_in_the_order_of_the_rank(small_blocks, shape, rank):
 def test_a_kernel_of_another_order_is_not_used(monkeypatch, shape, rank):
     product = delta_rows.Product(numbers(shape[0], rank), numbers(rank, shape[1], seed=1), 0.7)
     expected = delta_rows.whole(product, shape)
+    monkeypatch.setattr(delta_rows, "scales_last", lambda *_: False)
+    assert torch.equal(delta_rows.whole(product, shape), expected)
     monkeypatch.setattr(delta_rows, "adds_in_order", lambda *_: False)
     assert torch.equal(delta_rows.whole(product, shape), expected)
 
@@ -151,6 +154,11 @@ def test_a_kernel_of_another_order_is_recognised(monkeypatch):
     assert not delta_rows.adds_in_order.__wrapped__(*sizes)
     monkeypatch.undo()
     assert delta_rows.adds_in_order.__wrapped__(*sizes) == delta_rows.adds_in_order(*sizes)
+    # One that multiplies a matrix in place of the sums.
+    monkeypatch.setattr(
+        torch.Tensor, "addmm_", lambda o, a, b, beta, alpha: torch.mm(a * alpha, b, out=o)
+    )
+    assert not delta_rows.scales_last.__wrapped__(*sizes)
 
 
 @pytest.mark.slow
@@ -439,11 +447,21 @@ class TestWriter:
         )  # fmt: skip
         assert done.stdout.strip() == "File too large"
 
-    def test_a_release_for_each_tensor(self, model, tmp_path):
-        released = []
-        mirror = writer.MirrorWriter(model, tmp_path / "out", release=released.append)
-        for name in model:
-            mirror.save_tensor(name, model.read(name))
+    def test_blocks_in_any_order_and_an_error_of_another_thread(self, model, tmp_path):
+        mirror = writer.MirrorWriter(model, tmp_path / "out")
+        name, done, failed = "layers.3.weight", Future(), Future()
+        sink, values = mirror.sink(name), model.read(name)
+        for row in (5, 0, 3, 1, 4, 2):
+            sink.write(row * 8, values[row : row + 1])
+        mirror.expect(name, done)
+        done.set_result(None)
+        for other in set(model) - {name}:
+            mirror.copy_tensor(other)
         mirror.finalize()
-        assert len(released) == len(model)
         assert digest(tmp_path / "out") == digest(model.folder)
+        mirror = writer.MirrorWriter(model, tmp_path / "again")
+        mirror.expect(name, failed)
+        failed.set_exception(OSError("no room"))
+        with pytest.raises(OSError, match="no room"):
+            mirror.wait(0)
+        mirror.close()

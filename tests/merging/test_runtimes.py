@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import shlex
+from dataclasses import replace
 
 import peft
 import pytest
@@ -10,10 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.families import get_family
+from ggez_hub.families.family import Layout
 from ggez_hub.merging import Adapter
+from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase
 from ggez_hub.merging.forms.adapter_facts import facts_of
-from ggez_hub.merging.forms.runtimes import answers, as_list, as_markdown
+from ggez_hub.merging.forms.runtimes import answers, as_list, as_markdown, base_lines
 
 from ..families.architectures import GEMMA3, LLAMA_MODEL
 from .exactness import write_peft
@@ -184,3 +189,42 @@ def test_json_and_markdown_say_the_same(tmp_path, gemma):
         assert f"| {row['runtime']} |" in text
         assert row["status"] in {"yes", "no", "flag", "unknown"}
     assert "--revision " + "b" * 40 in text
+
+
+def test_lines_can_be_pasted_whatever_the_folder_is_called(tmp_path, gemma):
+    folder, place = form_of(tmp_path, gemma, target_modules=LANGUAGE), """a b's "c" \\d"""
+    facts = facts_of("peft", "vlm", f"{place}/base", "", folder, place)
+    layout = Layout("transformers", ("model.safetensors",), "AutoModelForImageTextToText")
+    found = answers(replace(facts, base_lines=base_lines(VLM, layout, f"{place}/base")))
+    tree = ast.parse("\n".join(found["PEFT"].lines))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert {place, f"{place}/base"} <= texts
+    serve = shlex.split(found["vLLM"].lines[0])
+    assert {f"region={place}", f"{place}/base"} <= set(serve)
+    assert place in shlex.split(found["llama.cpp"].lines[0])
+
+
+def test_the_name_of_a_module_is_no_markup_in_a_card(tmp_path):
+    name = "base_model.model.visual.[x](http://x)|y`z"
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": ["y"]}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    matrices = {f"{name}.lora_{part}.weight": torch.ones(2, 2) for part in "AB"}
+    save_file(matrices, tmp_path / "adapter_model.safetensors")
+    table = as_markdown(facts_of("peft", "vlm", "google/gemma", "", tmp_path, "OUT"))
+    assert r"visual.\[x\](http://x)\|y\`z" in table
+    assert "[x](" not in table
+
+
+@pytest.mark.parametrize("pattern", [{}, {".*": 4}])
+def test_an_alpha_for_all_modules_may_be_missing(tmp_path, gemma, pattern):
+    adapter = form_of(tmp_path, gemma, beta=1.0)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    del config["lora_alpha"]
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"alpha_pattern": pattern}))
+    (out := tmp_path / "again").mkdir()
+    ADAPTER_FORMS["peft"].write(Adapter(adapter, 0.5), FormBase("g/g", None, VLM, None), out)
+    if not pattern:
+        with pytest.raises(BadAdapter, match="not a number"):
+            facts_of("peft", "vlm", "g/g", "", out, "OUT")
+        return
+    assert {lora.scale for lora in facts_of("peft", "vlm", "g/g", "", out, "OUT").loras} == {0.25}

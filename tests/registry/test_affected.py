@@ -10,10 +10,13 @@ from huggingface_hub import constants
 
 from ggez_hub.automation.affected_pull_requests import marked_card
 from ggez_hub.cli.main import cli
+from ggez_hub.demo.hub import BASE_REPO
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
 from ggez_hub.registry.affected import AFFECTED_TAG, Cause
 
+from ..faults import Failing, answer
+from ..worlds import serving
 from .signing import new_key, trust
 from .test_status import SEA, TH, WHO, YANKED, restate
 
@@ -163,6 +166,9 @@ def test_a_mark_is_one_tag_and_one_notice_and_nothing_else():
     assert f"{AFFECTED_TAG}" in marked.partition("\n---\n")[0]
     # The reason is a stranger's text.
     assert "was yanked: `x' [link](http://x) @all`\n" in marked
+    assert marked_card(text, []) == text
+    block = text.replace(" [ggez, 'x']", "\n  - ggez\n  - x")
+    assert marked_card(marked_card(block, [CAUSE]), []) == block
     other = marked_card(marked, [Cause("c/d", None, "gone", "is gone or private")])
     assert "a/b" not in other
     assert other.count("Affected.") == 1
@@ -174,3 +180,75 @@ def test_a_mark_is_one_tag_and_one_notice_and_nothing_else():
     ):
         with pytest.raises(GgezError):
             marked_card(odd, [CAUSE])
+
+
+def merged_pull_request(hub):
+    """Merge the one open pull request; its title."""
+    (pull,) = (p for p in hub.api.get_repo_discussions(REPO) if p.status == "open")
+    hub.api.merge_pull_request(REPO, pull.num)
+    return pull.title
+
+
+def test_a_lifted_yank_takes_its_mark_off_and_what_was_signed_stays_signed(published, assets):
+    hub, store, private = published
+    key = ("--signing-key", private)
+    before = hub.read_text(REPO, hub.at_commit(REPO, "main").revision, "README.md")
+    restate(hub, store, assets, "th", YANKED)
+    mark(hub, *key)
+    merged_pull_request(hub)
+    assert [m["state"] for m in mark(hub, *key)] == ["accepted"]
+    restate(hub, store, assets, "th", {"state": "active"})
+    assert affected(hub) == {REPO: [(BASE_REPO, "active", ""), (TH, "active", "")]}
+    (dry,) = mark(hub, "--dry-run")
+    assert (dry["state"], dry["marked"]) == ("lifted", True)
+    assert [m["state"] for m in (*mark(hub, *key), *mark(hub, *key))] == ["opened", "unchanged"]
+    assert merged_pull_request(hub) == f"Lift the mark: affected no longer by {TH}"
+    after = hub.at_commit(REPO, "main")
+    assert hub.read_text(REPO, after.revision, "README.md") == before
+    folder = hub.fetch(REPO, after.revision, after.files)
+    run("verify", folder, "--hub", hub.endpoint, "--owner", "ggez-hub")
+    assert mark(hub) == []
+    assert affected(hub) == {}
+    # Yanked again it is marked again.
+    restate(hub, store, assets, "th", YANKED)
+    assert [m["state"] for m in mark(hub, *key)] == ["opened"]
+
+
+def test_a_mark_of_others_and_of_what_the_index_forgot_stays(published, assets):
+    hub, store, _ = published
+    text = hub.read_text(REPO, hub.at_commit(REPO, "main").revision, "README.md")
+    unknown = marked_card(text, [Cause("x/gone", None, "gone", "is gone or private")])
+    for card in (unknown, text.replace("tags:\n", f"tags:\n- {AFFECTED_TAG}\n", 1)):
+        store.commit("model", REPO, {"README.md": card.encode()}, **WHO)
+        assert AFFECTED_TAG in hub.at_commit(REPO, "main").front_matter["tags"]
+        assert [m["state"] for m in mark(hub)] == ["left"]
+
+
+def test_a_card_that_was_changed_since_it_was_signed_is_not_signed_by_the_way(published, assets):
+    hub, store, private = published
+    text = hub.read_text(REPO, hub.at_commit(REPO, "main").revision, "README.md")
+    changed = f"{text}\nPip install this first: evil\n".encode()
+    store.commit("model", REPO, {"README.md": changed}, **WHO)
+    restate(hub, store, assets, "th", YANKED)
+    assert [m["state"] for m in mark(hub, "--signing-key", private)] == ["opened"]
+    (pull,) = hub.api.get_repo_discussions(REPO)
+    body = hub.api.get_discussion_details(REPO, pull.num).events[0].content
+    assert "sign the files again" in body
+    signed = [hub.at_commit(REPO, at).file("model.sig") for at in ("main", f"refs/pr/{pull.num}")]
+    assert signed[0] == signed[1]
+
+
+def test_a_merge_that_the_hub_does_not_show_now_is_named(published, assets):
+    hub, store, _ = published
+    restate(hub, store, assets, "th", YANKED)
+    commit = store.head("model", REPO)
+
+    def around(app):
+        failing = Failing(app)
+        failing.fails = [(f"GET /api/models/{REPO}/revision/{commit}", 9, answer(403))]
+        return failing
+
+    with serving(store, around) as endpoint:
+        done = run("registry", "affected", "--hub", endpoint, "--json")
+    found = json.loads(done.stdout)
+    assert (found["merges"], [repo for repo, _ in found["unreadable"]]) == ([], [REPO])

@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 
 from ggez_hub.cards import alpha_record
+from ggez_hub.embedded.store import HubStore
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.report.examples import prepared_tasks
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.hub import Hub
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.task_data import TaskData, find_tasks
-from ggez_hub.site.answers import from_answers, may_be_shown
+from ggez_hub.site.answers import from_answers, licence_of, may_be_shown
 from ggez_hub.site.build import build_site
 from ggez_hub.site.source import read_source
 
 from ..evaluation.benchmarks import write_cvqa
 from ..evaluation.results import write
+from ..worlds import serving
 from .built import SHELL, data, pages
 
 pytestmark = pytest.mark.slow
@@ -82,3 +84,17 @@ def test_what_a_licence_does_not_allow_is_neither_shown_nor_written(philippine, 
     assert found["samples"] == []
     assert list(tmp_path.iterdir()) == []
     assert not may_be_shown(licence)
+
+
+def test_what_not_everybody_may_read_is_not_shown_whatever_its_licence(tmp_path):
+    card = {"README.md": b"---\nlicense: cc-by-4.0\n---\n"}
+    with HubStore.open(tmp_path) as store, serving(store) as endpoint:
+        store.add_account("curator", orgs=["x"])
+        for name in ("open", "private", "gated"):
+            store.create_repo("dataset", f"x/{name}", private=name == "private")
+            who = {"message": "x", "author": "x", "email": "x@example.org", "date": 1_700_000_000}
+            store.commit("dataset", f"x/{name}", card, **who)
+        store.catalog.set_access(store.repo("dataset", "x/gated"), private=False, gated="auto")
+        hub = Hub(endpoint, store.new_token("curator", "read"))
+        found = [licence_of(hub, f"x/{name}") for name in ("open", "private", "gated")]
+    assert found == ["cc-by-4.0", "unknown", "unknown"]

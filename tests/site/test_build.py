@@ -12,12 +12,14 @@ from ggez_hub.hub import Hub
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import policy_outcomes
 from ggez_hub.regions import alpha
+from ggez_hub.registry.constants import INDEX_FILE
+from ggez_hub.registry.index.build import build_index
 from ggez_hub.registry.lock import parse_lock
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 from ggez_hub.registry.stored_curve import StoredCurve
 
-from .built import SHELL, built, data, layer, pages, write_accepted
+from .built import SHELL, built, data, demo_world, layer, pages, write_accepted
 
 FAMILIES, POLICIES = ("diffusion", "embedding", "vlm"), ("parity", "keep")
 NOWHERE = Hub("http://127.0.0.1:9", offline=True)
@@ -192,3 +194,23 @@ def test_the_shell_is_written_beside_the_data(demo):
     for row in data(site, "overview")["files"]:
         rows = json.loads((site / row["json"]).read_text())
         assert len((site / row["csv"]).read_text().splitlines()) == len(rows) + 1
+
+
+def test_an_index_that_lacks_its_cards_is_built_without_them(tmp_path):
+    """As a push of a part of the data set leaves it."""
+    with demo_world(tmp_path / "store") as (other, store):
+        listed = other.at_commit("ggez-hub/index", "main", "dataset")
+        cards = [file for file in listed.files if file.path.startswith("cards/")]
+        folder = other.fetch("ggez-hub/index", listed.revision, cards, "dataset")
+        build_index(folder / "cards", tmp_path / INDEX_FILE)
+        who = {"message": "x", "author": "x", "email": "x@example.org", "date": 1_700_000_000}
+        index = {INDEX_FILE: tmp_path / INDEX_FILE}
+        gone = [file.path for file in cards]
+        store.commit("dataset", "ggez-hub/index", index, delete=gone[1:], **who)
+        found = built(other, tmp_path / "some")
+        assert sorted(bad.path for bad in found.left_out) == sorted(gone[1:])
+        assert "does not have its card" in found.left_out[0].reason
+        store.commit("dataset", "ggez-hub/index", {}, delete=gone[:1], **who)
+        assert len(built(other, tmp_path / "none").left_out) == len(gone)
+        with pytest.raises(NoAdapter, match="does not have its card"):
+            resolve(Request("th", family="embedding"), other)

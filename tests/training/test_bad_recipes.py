@@ -163,6 +163,16 @@ def test_a_base_that_cannot_be_loaded_is_named(material, tmp_path, name):
     assert message in refused(path, tmp_path / "out")
 
 
+def test_a_base_in_float8_is_refused(material, tmp_path):
+    folder = tmp_path / "float8" / "base"
+    shutil.copytree(material / "base", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "fp8"}
+    (folder / "config.json").write_text(json.dumps(config))
+    path = write_recipe(tmp_path / "float8" / "r.yaml", data=absolute(material))
+    assert "is quantised (fp8), which is not trained" in refused(path, tmp_path / "out")
+
+
 def absolute(material):
     return captions(imagefolder=str(material / "captions"))
 

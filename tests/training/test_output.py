@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from ggez_hub.cards import read_card
-from ggez_hub.cards.schema import DataFilter
+from ggez_hub.cards.provenance import DataFilter
 from ggez_hub.cli.main import cli
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge

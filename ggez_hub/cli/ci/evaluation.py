@@ -150,7 +150,7 @@ def say_command(
     number: int, topic: str, path: Path, reason: str, measured: Path | None, out: Output
 ) -> None:
     """Write, or edit, the comment on a topic under a pull request."""
-    from ggez_hub.automation.contribution_rules import as_code
+    from ggez_hub.automation.findings import as_code
     from ggez_hub.automation.github import GitHub
     from ggez_hub.automation.submissions import counts, joined, read_submissions, record
 
@@ -167,8 +167,7 @@ def say_command(
         head = f"{record(known[number])}\n"
     tail = "".join(f"\n{line}\n" for line in said)
     github.say(number, topic, f"{head}{text[: MAX_COMMENT - len(head) - len(tail)]}{tail}")
-    for line in said:
-        out.line(line)
+    out.lines(said)
     out.line(f"said under pull request {number}")
     out.document({"number": number, "topic": topic, "measured": said})
 

@@ -98,8 +98,7 @@ def gate_command(
     }
     out.table(HEADER, _rows(report), title=_title(report))
     out.line("")
-    for line in _sentences(report):
-        out.line(line)
+    out.lines(_sentences(report))
     out.line(_verdict(report))
     out.document(document)
     _write(report, document, target)

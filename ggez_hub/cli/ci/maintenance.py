@@ -165,8 +165,7 @@ def retune_command(
         lines = [
             f"Nothing changes: every active card has the alpha of release {release or newest}."
         ]
-    for line in lines:
-        out.line(line)
+    out.lines(lines)
     summary("\n".join(f"- {line}" for line in lines) + "\n")
     out.document({"release": release or newest, "cards": document})
 
@@ -264,8 +263,8 @@ MOST_MARKED = 10
 def affected_command(dry_run: bool, by: SigningKey | None, hub: str, out: Output) -> None:
     """Open a pull request at each published merge that was made of what was yanked, or is gone.
 
-    It marks the merge's card, and signs anew what this key or workflow had signed. At most 10 new
-    ones in one run; run again, it opens nothing twice.
+    It marks the merge's card, or takes the mark off where the yank was lifted, and signs anew what this
+    key or workflow had signed. At most 10 new ones in one run; run again, it opens nothing twice.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -279,7 +278,8 @@ def affected_command(dry_run: bool, by: SigningKey | None, hub: str, out: Output
         for repo, reason in found.unreadable:
             out.line(f"{repo}: {reason}")
         for merge in found.merges:
-            state, url, why = "affected", None, "; ".join(map(str, merge.causes))
+            state = "lifted" if merge.is_lifted else "affected"
+            url, why = None, "; ".join(map(str, merge.causes))
             if not dry_run:
                 try:
                     done = propose_mark(merge, server, by)

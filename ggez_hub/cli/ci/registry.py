@@ -10,6 +10,7 @@ import click
 
 from ggez_hub.automation.setup.secrets import PURPOSES
 from ggez_hub.cli.ci.workflow import clone_option, summary
+from ggez_hub.cli.doctor import print_checks
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FOLDER
 from ggez_hub.errors import GgezError
@@ -69,18 +70,7 @@ def ci_doctor_command(repository: Path, secret: str, hub: str, out: Output) -> N
     with connect(hub, quiet=True) as server:
         found += hub_checks(server, budget_of(repository), secret, option)
     missing = [one for one in found if one.state == "missing"]
-    out.table(
-        ("state", "of", "what", "found"),
-        [(one.state, one.topic, one.name, one.found) for one in found],
-        figures=False,
-    )
-    out.line("")
-    fixes: dict[str, list[str]] = {}
-    for one in found:
-        if one.fix and one.state in {"note", "unknown"}:
-            fixes.setdefault(one.fix, []).append(one.name)
-    for fix, names in fixes.items():
-        out.line(f"{', '.join(names)}: {fix}")
+    print_checks(found, out)
     out.document({"ok": not missing, "github": name, "checks": [asdict(one) for one in found]})
     if missing:
         raise GgezError(

@@ -5,17 +5,26 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ggez_hub.cli.group import Group
-from ggez_hub.cli.hub.options import ByteCount, bytes_text, store_option
+from ggez_hub.cli.hub.options import ByteCount, store_option
 from ggez_hub.cli.output import Output, output_options
-
-if TYPE_CHECKING:
-    from ggez_hub.embedded import HubStore
-    from ggez_hub.embedded.account_keeping import Kind
+from ggez_hub.embedded.account_keeping import (
+    Kind,
+    accounts,
+    add_member,
+    change_user,
+    remove_account,
+    remove_member,
+    revoke,
+    token_id,
+    tokens,
+)
+from ggez_hub.embedded.store import HubStore
+from ggez_hub.hardware import size_text
 
 
 class Quota(ByteCount):
@@ -44,8 +53,6 @@ def _set_quota(store: HubStore, name: str, quota: int | None) -> None:
 
 
 def _list(store: HubStore, kind: Kind, out: Output) -> None:
-    from ggez_hub.embedded.account_keeping import accounts
-
     found = accounts(store, kind)
     out.document([asdict(account) for account in found])
     others = "organisations" if kind == "user" else "members"
@@ -55,8 +62,8 @@ def _list(store: HubStore, kind: Kind, out: Output) -> None:
             (
                 account.name + (" (admin)" if account.admin else ""),
                 str(account.repos),
-                bytes_text(account.used),
-                "-" if account.quota is None else bytes_text(account.quota),
+                size_text(account.used),
+                "-" if account.quota is None else size_text(account.quota),
                 " ".join(account.belongs) or "-",
             )
             for account in found
@@ -94,8 +101,6 @@ def user_add_command(
     out: Output,
 ) -> None:
     """Add a user, or change of one what is given."""
-    from ggez_hub.embedded.account_keeping import change_user
-
     new = change_user(store, name, fullname, admin, _roles(orgs))
     _set_quota(store, name, quota)
     out.document({"name": name, "new": new})
@@ -118,8 +123,6 @@ def user_list_command(store: HubStore, out: Output) -> None:
 @output_options
 def user_remove_command(store: HubStore, name: str, out: Output) -> None:
     """Remove a user and their tokens; their repositories have to be deleted or moved before."""
-    from ggez_hub.embedded.account_keeping import remove_account
-
     remove_account(store, name, "user")
     out.document({"removed": name})
     out.line(f"removed {name}")
@@ -159,8 +162,6 @@ def org_add_command(
     out: Output,
 ) -> None:
     """Add an organisation, or change of one what is given."""
-    from ggez_hub.embedded.account_keeping import add_member
-
     store.accounts.add_org(name, fullname, default_private=private)
     for user, role in _roles(members).items():
         add_member(store, name, user, role)
@@ -184,8 +185,6 @@ def org_list_command(store: HubStore, out: Output) -> None:
 @output_options
 def org_remove_command(store: HubStore, name: str, member: str | None, out: Output) -> None:
     """Remove an organisation without repositories, or a member of one."""
-    from ggez_hub.embedded.account_keeping import remove_account, remove_member
-
     if member is None:
         remove_account(store, name, "org")
     else:
@@ -212,8 +211,6 @@ def token_command() -> None:
 @output_options
 def token_add_command(store: HubStore, user: str, scope: str, out: Output) -> None:
     """Print a new token of a user. It is stored hashed: nobody can print it again."""
-    from ggez_hub.embedded.account_keeping import token_id
-
     token = store.new_token(user, scope)
     out.document({"token": token, "id": token_id(token), "user": user, "scope": scope})
     out.line(token)
@@ -225,8 +222,6 @@ def token_add_command(store: HubStore, user: str, scope: str, out: Output) -> No
 @output_options
 def token_list_command(store: HubStore, user: str | None, out: Output) -> None:
     """List the tokens of a user, or all, by ids that open nothing."""
-    from ggez_hub.embedded.account_keeping import tokens
-
     found = tokens(store, user)
     out.document([asdict(token) for token in found])
 
@@ -246,8 +241,6 @@ def token_list_command(store: HubStore, user: str | None, out: Output) -> None:
 @output_options
 def token_remove_command(store: HubStore, identity: str, out: Output) -> None:
     """End a token, by its id from `hub token list`; from then on it is refused."""
-    from ggez_hub.embedded.account_keeping import revoke
-
     revoke(store, identity)
     out.document({"removed": identity})
     out.line(f"removed {identity}")

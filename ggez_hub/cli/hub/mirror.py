@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from ggez_hub.cli.hub.options import bytes_text
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hardware import size_text
 
 
 @click.command("mirror")
@@ -44,7 +44,11 @@ from ggez_hub.errors import UsageProblem
     metavar="PATTERN",
     help="Only paths that match, as *.safetensors; may be repeated.",
 )
-@click.option("--private", is_flag=True, help="Make a new repository private.")
+@click.option(
+    "--private/--public",
+    default=None,
+    help="Make a new repository private or public.  [default: private where not everybody may read the source]",
+)
 @output_options
 def mirror_command(
     repo: str,
@@ -83,7 +87,7 @@ def mirror_command(
             done = mirror(source, target, name, revision or "main", **options)
     out.document(asdict(done))
     out.line(
-        f"{done.repo}: {done.files} {'large ' if root else ''}files, {bytes_text(done.size)}, "
+        f"{done.repo}: {done.files} {'large ' if root else ''}files, {size_text(done.size)}, "
         f"{len(done.sent)} of them new, of {done.source} at {done.source_revision}"
     )
     if done.revision != done.source_revision:

@@ -22,14 +22,6 @@ R = TypeVar("R")
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
-def bytes_text(count: int) -> str:
-    """A number of bytes for people: `1.2 GB`."""
-    for unit, size in reversed(_UNITS.items()):
-        if count >= size > 1:
-            return f"{count / size:.1f} {unit.replace('K', 'k')}B"
-    return f"{count} bytes"
-
-
 class ByteCount(click.ParamType[int]):
     """A number of bytes: `500GB`, `1.5T`, `1000`."""
 

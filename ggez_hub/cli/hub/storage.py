@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.hub.options import bytes_text, store_option
+from ggez_hub.cli.hub.options import store_option
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import NEW_FOLDER, Number
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.hardware import size_text
 
 if TYPE_CHECKING:
     from ggez_hub.embedded import HubStore
@@ -52,8 +53,8 @@ def gc_command(store: HubStore, grace: float, dry_run: bool, out: Output) -> Non
         ("leftovers of killed processes", freed.leftover_bytes),
     )
     for name, nbytes in rows:
-        out.line(f"{name}: {bytes_text(nbytes)}")
-    out.line(f"{'would free' if dry_run else 'freed'} {bytes_text(freed.total_bytes)}")
+        out.line(f"{name}: {size_text(nbytes)}")
+    out.line(f"{'would free' if dry_run else 'freed'} {size_text(freed.total_bytes)}")
     if freed.damaged:
         raise GgezError(
             f"objects are missing in {', '.join(freed.damaged)}, of which nothing was removed",
@@ -114,4 +115,4 @@ def backup_command(store: HubStore, target: Path, out: Output) -> None:
 
     done = back_up(store, target)
     out.document({**asdict(done), "folder": str(target.absolute())})
-    out.line(f"{done.repos} repositories, {done.files} files, {bytes_text(done.size)} in {target}")
+    out.line(f"{done.repos} repositories, {done.files} files, {size_text(done.size)} in {target}")

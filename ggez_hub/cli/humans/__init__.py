@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ggez_hub.cli.group import Group
-from ggez_hub.cli.humans import demo, exchange, score, serve, study
+from ggez_hub.cli.humans import demo, exchange, score, study
 
 
 @click.group("humans", cls=Group)
@@ -19,7 +19,7 @@ for _command in (
     study.raters_command,
     study.revoke_command,
     study.forget_command,
-    serve.serve_command,
+    study.serve_command,
     score.score_command,
     exchange.export_command,
     exchange.import_command,

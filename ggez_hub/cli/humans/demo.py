@@ -10,6 +10,9 @@ from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import NEW_FOLDER, out_option
 from ggez_hub.cli.questions import on_terminal
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub import Hub
+from ggez_hub.humans.store import Store
+from ggez_hub.humans.study import STUDY_FILE, read_study
 
 
 @click.command("demo")
@@ -26,10 +29,7 @@ def demo_command(target: Path | None, port: int, language: str, out: Output) -> 
     drew what. Ctrl-C ends it; humans score prints the scores then.
     """
     from ggez_hub.demo.emoji_study import make_emoji_study
-    from ggez_hub.hub import Hub
     from ggez_hub.humans.server import serve
-    from ggez_hub.humans.store import Store
-    from ggez_hub.humans.study import STUDY_FILE, read_study
 
     folder = target or Path("ggez-demo-humans")
     if not (folder / STUDY_FILE).exists():

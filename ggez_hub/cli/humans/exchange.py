@@ -7,10 +7,14 @@ from typing import Literal
 
 import click
 
+from ggez_hub.cli.humans.study import KINDS, SIDES
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FOLDER, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.humans.store import Store
+from ggez_hub.humans.study import read_study
 from ggez_hub.quantities import counted
+from ggez_hub.regions import find_region
 
 TOOLS = ["label-studio", "potato"]
 
@@ -44,8 +48,6 @@ def export_command(
     from ggez_hub.humans.exchange import label_studio, potato
     from ggez_hub.humans.exchange.data_set import write_data_set
     from ggez_hub.humans.exchange.tasks import annotations_of, questions_of, tasks_of
-    from ggez_hub.humans.store import Store
-    from ggez_hub.humans.study import read_study
 
     study = read_study(folder)
     if form == "hub":
@@ -74,20 +76,11 @@ def export_command(
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.argument("place", metavar="FILE_OR_FOLDER", type=ANYTHING)
 @click.option("--format", "form", required=True, type=click.Choice(TOOLS), help="Whose it is.")
-@click.option(
-    "--side",
-    required=True,
-    type=click.Choice(["global", "regional"]),
-    help="Where its raters are from.",
-)
+@click.option("--side", required=True, type=SIDES, help="Where its raters are from.")
 @click.option("--language", required=True, help="The language in which they worked.")
-@click.option("--country", default="", help="Their country, if it is one (ISO 3166-1).")
+@click.option("--country", default="", help="Their country, if it is one: th, Thailand.")
 @click.option(
-    "--kind",
-    type=click.Choice(["person", "simulated"]),
-    default="person",
-    show_default=True,
-    help="simulated: scripts judged.",
+    "--kind", type=KINDS, default="person", show_default=True, help="simulated: scripts judged."
 )
 @output_options
 def import_command(
@@ -107,10 +100,14 @@ def import_command(
     """
     from ggez_hub.humans.exchange import label_studio, potato
     from ggez_hub.humans.exchange.tasks import import_annotations
-    from ggez_hub.humans.study import read_study
 
     tool = label_studio if form == "label-studio" else potato
     study = read_study(folder)
+    if country:
+        declared = find_region(country)
+        if not declared.is_country:
+            raise UsageProblem(f"{declared.name} is not a country", "Leave --country out.")
+        country = declared.id.upper()
     found = import_annotations(
         study, folder, tool.read_annotations(place), form, side, language, country=country, kind=kind
     )  # fmt: skip

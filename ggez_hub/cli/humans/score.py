@@ -7,10 +7,13 @@ from typing import Literal
 
 import click
 
+from ggez_hub.cards.schema import alpha_record
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import ANYTHING, FOLDER, SHARE
 from ggez_hub.cli.people import print_people
+from ggez_hub.humans.study import read_study
 from ggez_hub.quantities import counted
+from ggez_hub.regions import Alpha, find_region
 
 
 @click.command("score")
@@ -43,12 +46,9 @@ def score_command(
     Human Global-Regional Parity weighs raters of the rest of the world and of the region. Ranks and
     preferences are shown as differences within the study. `verify DIR` recomputes all of it.
     """
-    from ggez_hub.cards.schema import alpha_record
     from ggez_hub.evaluation.people.card_rows import note_scores
     from ggez_hub.evaluation.people.scores import read_scores
     from ggez_hub.humans.ratings import collect, score
-    from ggez_hub.humans.study import read_study
-    from ggez_hub.regions import Alpha, find_region
 
     study = read_study(folder)
     own = None if given is None else alpha_record(Alpha.from_user(given, find_region(study.region)))

@@ -1,22 +1,23 @@
-"""`humans new`, and the raters of a study: `invite`, `raters`, `revoke`, `forget`."""
+"""`humans new`, `serve`, and the raters of a study: `invite`, `raters`, `revoke`, `forget`."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FOLDER, out_option
+from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FOLDER, listening_options, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
+from ggez_hub.humans.assignment import queue, raters_needed
+from ggez_hub.humans.store import Store
+from ggez_hub.humans.study import Side, Study, read_study
 from ggez_hub.quantities import counted
-
-if TYPE_CHECKING:
-    from ggez_hub.hub import Hub
-    from ggez_hub.humans.study import Side, Study
 
 SIDES = click.Choice(["global", "regional"])
 KINDS = click.Choice(["person", "simulated"])
@@ -50,8 +51,6 @@ def new_command(file: Path, target: Path | None, plan: bool, hub: str, out: Outp
 
 def print_plan(file: Path, hub: Hub, out: Output) -> None:
     """Print what a study can show before it is made."""
-    from dataclasses import asdict
-
     from ggez_hub.humans.pinning import plan_study
     from ggez_hub.humans.power import plan
 
@@ -116,8 +115,6 @@ def _print_study(study: Study, folder: Path, out: Output) -> None:
 
 def _groups(study: Study) -> dict[tuple[Side, str], int]:
     """Side and language -> how many raters of them give every set its judgements."""
-    from ggez_hub.humans.assignment import raters_needed
-
     return {
         (side, language): raters_needed(study, side, language)
         for side in study.rater_sides
@@ -140,9 +137,6 @@ def invite_command(
     folder: Path, side: Side, language: str, kind: Any, count: int, address: str, out: Output
 ) -> None:
     """Invite raters: a link for each, which is printed now and never again."""
-    from ggez_hub.humans.store import Store
-    from ggez_hub.humans.study import read_study
-
     study = read_study(folder)
     groups = _groups(study)
     if (side, language) not in groups:
@@ -151,8 +145,7 @@ def invite_command(
     store = Store(folder)
     links = [f"{address.rstrip('/')}/r/{store.invite(side, language, kind)}" for _ in range(count)]
     out.document({"links": links})
-    for link in links:
-        out.line(link)
+    out.lines(links)
     people = sum(
         (r.side, r.language, r.kind, r.revoked) == (side, language, kind, False)
         for r in store.raters()
@@ -165,10 +158,6 @@ def invite_command(
 @output_options
 def raters_command(folder: Path, out: Output) -> None:
     """The raters of a study, by pseudonym, and how far they are."""
-    from ggez_hub.humans.assignment import queue
-    from ggez_hub.humans.store import Store
-    from ggez_hub.humans.study import read_study
-
     study, store = read_study(folder), Store(folder)
     raters = store.raters()
     rows: list[dict[str, Any]] = [
@@ -180,7 +169,7 @@ def raters_command(folder: Path, out: Output) -> None:
             "country": rater.country,
             "judged": len(store.judged(rater.id)),
             "of": len(queue(study, rater.side, rater.language, rater.number)),
-            "state": _state(rater.consent is not None, revoked=rater.revoked),
+            "state": "revoked" if rater.revoked else "taking part" if rater.consent else "invited",
         }
         for rater in raters
     ]
@@ -196,19 +185,12 @@ def raters_command(folder: Path, out: Output) -> None:
             out.table([*listed[0]], cells, figures=False)
 
 
-def _state(agreed: bool, *, revoked: bool) -> str:
-    return "revoked" if revoked else "taking part" if agreed else "invited"
-
-
 @click.command("revoke")
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.argument("rater")
 @output_options
 def revoke_command(folder: Path, rater: str, out: Output) -> None:
     """Withdraw an invitation; what the rater has judged stays."""
-    from ggez_hub.humans.store import Store
-    from ggez_hub.humans.study import read_study
-
     read_study(folder)
     Store(folder).revoke(rater)
     out.document({"revoked": rater})
@@ -221,15 +203,48 @@ def revoke_command(folder: Path, rater: str, out: Output) -> None:
 @output_options
 def forget_command(folder: Path, rater: str, out: Output) -> None:
     """Delete a rater and every judgement of theirs, and files that may hold them."""
-    from ggez_hub.evaluation.people.ratings import RATINGS
-    from ggez_hub.evaluation.people.scores import SCORES
-    from ggez_hub.humans.store import Store
-    from ggez_hub.humans.study import read_study
-
     read_study(folder)
-    Store(folder).forget(rater)
-    for name in (RATINGS, SCORES):
-        (folder / name).unlink(missing_ok=True)
+    # First, so that a forgotten rater is in none of them whenever this is cut off; and what was written
+    # meanwhile.
+    _remove_scores(folder)
+    try:
+        Store(folder).forget(rater)
+    finally:
+        _remove_scores(folder)
     out.document({"forgotten": rater})
     out.line(f"{rater} is forgotten; what was exported or published before is still elsewhere")
     out.line(f"Next: ggez-hub humans score {folder}")
+
+
+@click.command("serve")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@listening_options
+@click.option(
+    "--address",
+    metavar="URL",
+    help="The address at which raters reach it, of a proxy that sends Host and X-Forwarded-For.",
+)
+@output_options
+def serve_command(folder: Path, host: str, port: int, address: str | None, out: Output) -> None:
+    """Serve a study to its raters: a page for phones and computers, in their languages.
+
+    Each rater opens the link of an invitation (humans invite). Every judgement is on the disk before
+    the next item is shown. Ctrl-C ends it; it can be started again at any time.
+    """
+    from ggez_hub.humans.server import serve
+
+    def announce(url: str) -> None:
+        out.line(url)
+        out.document({"address": url, "study": str(folder.absolute())})
+
+    serve(folder, host, port, address, announce)
+
+
+def _remove_scores(folder: Path) -> None:
+    """Remove the ratings and scores of a study, and what is on its way to them."""
+    from ggez_hub.evaluation.people.ratings import RATINGS
+    from ggez_hub.evaluation.people.scores import SCORES
+
+    for name in (RATINGS, SCORES):
+        for path in (folder / name, *folder.glob(f".{name}.*.partial")):
+            path.unlink(missing_ok=True)

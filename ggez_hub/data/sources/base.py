@@ -201,12 +201,23 @@ def is_text(text: str) -> bool:
 def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[dict[str, Any] | Unreadable]:
     """The rows of a table; one with bytes that are not UTF-8 is the only one lost."""
     try:
-        yield from table.to_pylist()
+        columns = {n: _values(c) for n, c in zip(table.schema.names, table.columns, strict=True)}
     except UnicodeDecodeError:
+        if table.num_rows == 1:
+            yield Unreadable("parquet: not UTF-8")
+        else:
+            for place in range(table.num_rows):
+                yield from table_rows(table.slice(place, 1))
+    else:
         for place in range(table.num_rows):
-            try:
-                (row,) = table.slice(place, 1).to_pylist()
-            except UnicodeDecodeError:
-                yield Unreadable("parquet: not UTF-8")
-            else:
-                yield row
+            yield {name: values[place] for name, values in columns.items()}
+
+
+def _values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """The values of a column; one that is stored once is converted once, and not for each row."""
+    if not isinstance(column, pa.DictionaryArray):
+        found: list[Any] = column.to_pylist()
+        return found
+    used = column.indices.unique()
+    value_of = dict(zip(used.to_pylist(), column.dictionary.take(used).to_pylist(), strict=True))
+    return [value_of[index] for index in column.indices.to_pylist()]

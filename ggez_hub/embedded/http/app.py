@@ -213,4 +213,6 @@ def create_app(
     app.state.limits = limits or Limits()
     # Histories and differences are read one at a time, so that they leave the threads of the others free.
     app.state.expanding = CapacityLimiter(1)
+    # A client sends dozens of xorbs at once: few threads, each with memory of its own, unpack them in turn.
+    app.state.unpacking = CapacityLimiter(4)
     return app

@@ -57,7 +57,7 @@ class _Repo(_Visibility):
     name: str
     organization: str | None = None
     sdk: str | None = None
-    license: str | None = Field(None, pattern=r"^[\w.+-]{1,100}$")
+    license: str | None = Field(None, pattern=r"^[A-Za-z0-9_.+-]+$", max_length=100)
     files: list[FirstFile] = Field(default_factory=list, max_length=MOST_FIRST_FILES)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
+from anyio import to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -30,8 +32,6 @@ from ggez_hub.embedded.xet.hashing import HASH_BYTES, from_hex, to_hex
 from ggez_hub.embedded.xet.shard import MAX_SHARD, Shard, parse, serialize
 from ggez_hub.embedded.xet.xorb import MAX_XORB
 
-# A client sends many xorbs at once: of each little is in memory.
-_BLOCK: Final = 256 << 10
 # For how long a client may refer to xorbs that it was told of.
 _OFFER: Final = 7 * 24 * 3600
 _MOST_XORBS: Final = 64
@@ -48,31 +48,22 @@ def write_token(request: Request) -> Response:
 
 async def receive_xorb(request: Request) -> Response:
     """POST {cas}/v1/xorbs/default/{hash}: chunks, checked as they come."""
-    store, repo, _, _ = await run_in_threadpool(caller, request, "write")
+    work = partial(to_thread.run_sync, limiter=request.app.state.unpacking)
+    store, repo, _, _ = await work(caller, request, "write")
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > MAX_XORB:
         raise TooLargeError(f"A xorb is at most {MAX_XORB} bytes")
     digest = from_hex(request.path_params["hash"])
     receiving = store.xet.receive(repo, digest)
-    incoming = await run_in_threadpool(receiving.__enter__)
+    incoming = await work(receiving.__enter__)
     try:
-        async for block in _blocks(request):
-            await run_in_threadpool(incoming.write, block)
+        async for part in request.stream():
+            await work(incoming.write, part)
     except BaseException as error:
         receiving.__exit__(type(error), error, error.__traceback__)
         raise
-    await run_in_threadpool(receiving.__exit__, None, None, None)
+    await work(receiving.__exit__, None, None, None)
     return JSONResponse({"was_inserted": True})
-
-
-async def _blocks(request: Request) -> AsyncIterator[bytes]:
-    pending = bytearray()
-    async for part in request.stream():
-        pending += part
-        if len(pending) >= _BLOCK:
-            yield bytes(pending)
-            pending.clear()
-    yield bytes(pending)
 
 
 def grant(request: Request) -> Response:

@@ -55,7 +55,7 @@ def from_hex(text: str) -> bytes:
     return _WORDS.pack(*_HEX_WORDS.unpack(bytes.fromhex(text)))
 
 
-def hash_chunk(data: bytes) -> bytes:
+def hash_chunk(data: bytes | memoryview) -> bytes:
     """The hash of the bytes of a chunk."""
     return blake3(data, key=_DATA_KEY).digest()
 

@@ -103,7 +103,7 @@ def parse(data: bytes) -> Shard:
     """A shard with a proof for each term, with or without a footer; raises InvalidRequestError."""
     if len(data) < _HEADER.size or _HEADER.unpack_from(data)[:2] != (_TAG, _VERSION):
         raise InvalidRequestError(f"This is not a shard of version {_VERSION}")
-    records = _Records(data[_HEADER.size :])
+    records = _Records(data, _HEADER.size)
     files, xorbs = [], []
     while (record := records.take())[0] != _LAST:
         files.append(records.file(record))
@@ -142,9 +142,9 @@ _Record = tuple[bytes, int, int, int, int]
 class _Records:
     """The records of a shard one after another; raises InvalidRequestError where it ends too early."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, start: int = 0) -> None:
         self._data = data
-        self._at = 0
+        self._at = start
 
     def raw(self, count: int) -> bytes:
         start, self._at = self._at, self._at + count * _RECORD.size

@@ -92,10 +92,12 @@ class XorbWriter:
             return
         self._pending += data
         start = 0
-        while (length := self._chunk_length(start)) is not None:
-            self._add(bytes(self._pending[start : start + length]))
-            start += length
-        del self._pending[:start]
+        with memoryview(self._pending) as pending:
+            while (length := self._chunk_length(start)) is not None:
+                with pending[start : start + length] as packed:
+                    self._add(packed)
+                start += length
+        del self._pending[: len(self._pending) if self._ended else start]
 
     def finish(self, expected: bytes) -> None:
         """Write the index; raises InvalidRequestError if this is not the xorb `expected`."""
@@ -114,7 +116,6 @@ class XorbWriter:
             return None
         if self._pending.startswith(_FOOTER, start):
             self._ended = True
-            self._pending.clear()
             return None
         version, packed, _, unpacked = _HEADER.unpack_from(self._pending, start)
         size = int.from_bytes(packed, "little")
@@ -127,7 +128,7 @@ class XorbWriter:
         length = _HEADER.size + size
         return length if len(self._pending) - start >= length else None
 
-    def _add(self, packed: bytes) -> None:
+    def _add(self, packed: memoryview) -> None:
         if len(self._entries) == MAX_CHUNKS * _ENTRY.size:
             raise TooLargeError(f"A xorb has at most {MAX_CHUNKS} chunks")
         content = unpack(packed)
@@ -154,17 +155,20 @@ def read_chunks(path: Path, index: XorbIndex, start: int, end: int) -> Iterator[
             stop = start + 1
             while stop < end and index.packed(stop + 1) - index.packed(start) <= _BLOCK:
                 stop += 1
-            data = file.read(index.packed(stop) - index.packed(start))
+            data = memoryview(file.read(index.packed(stop) - index.packed(start)))
             places = [index.packed(chunk) - index.packed(start) for chunk in range(start, stop + 1)]
             yield b"".join(unpack(data[a:b]) for a, b in pairwise(places))
             start = stop
 
 
-def unpack(packed: bytes) -> bytes:
-    """The content of a packed chunk with its header; raises InvalidRequestError."""
+def unpack(packed: bytes | memoryview) -> bytes | memoryview:
+    """The content of a packed chunk with its header, a part of it where it was not compressed.
+
+    Raises InvalidRequestError.
+    """
     _, _, scheme, unpacked = _HEADER.unpack_from(packed)
     size = int.from_bytes(unpacked, "little")
-    content = packed[_HEADER.size :]
+    content: bytes | memoryview = packed[_HEADER.size :]
     if scheme in {1, 2}:
         try:
             # One byte more than announced is enough to know that the header is false.
@@ -178,7 +182,7 @@ def unpack(packed: bytes) -> bytes:
     return _ungrouped(content) if scheme == 2 else content
 
 
-def _ungrouped(content: bytes) -> bytes:
+def _ungrouped(content: bytes | memoryview) -> bytes:
     """The bytes in order: first came every fourth, then the ones after those."""
     ordered = bytearray(len(content))
     start = 0

@@ -134,6 +134,12 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.items)
 
+    @classmethod
+    def unasked(cls, missing: tuple[str, ...]) -> Outcomes:
+        """Those of questions of which none was asked."""
+        none = np.zeros(0)
+        return cls((), (), (), none.astype(np.int32), none.astype(np.bool_), none, missing)
+
     def recorded(self, column: str) -> tuple[Any, ...]:
         """A column (n) of the details; None where something is not recorded."""
         known: tuple[Any, ...] = getattr(self.details, column, (None,) * len(self))

@@ -8,41 +8,22 @@ theirs after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ggez_hub.digests import digest_json, sha256_file
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import TaskRecord
-from ggez_hub.evaluation.benchmarks.benchmark import (
-    ANSWERED,
-    REFUSED,
-    SPLITS,
-    UNFLAGGED,
-    Benchmark,
-)
+from ggez_hub.evaluation.benchmarks.benchmark import ANSWERED, REFUSED, SPLITS, UNFLAGGED, Benchmark
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
 from ggez_hub.evaluation.benchmarks.loaders import Item
-from ggez_hub.evaluation.benchmarks.loaders.rows import read_rows
-from ggez_hub.evaluation.benchmarks.multiple_choice import (
-    GENERATION,
-    LIKELIHOOD,
-    RECOGNITION,
-    shown_digest,
-)
+from ggez_hub.evaluation.benchmarks.multiple_choice import GENERATION, LIKELIHOOD, shown_digest
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
-from ggez_hub.evaluation.benchmarks.recognition import Recognition, RecognitionJudge, Wanted
-from ggez_hub.evaluation.benchmarks.task import (
-    DRAWING_METRIC,
-    DrawingTask,
-    SplitName,
-    Task,
-    TaskBase,
-)
+from ggez_hub.evaluation.benchmarks.task import SplitName, Task, TaskBase
 from ggez_hub.evaluation.benchmarks.task_questions import ask_task, read_items
 from ggez_hub.quantities import counted
 from ggez_hub.regions import Region, find_region, languages
@@ -109,7 +90,7 @@ def prepare_benchmark(
         by_split.setdefault(benchmark.split_of(item.image), []).append(item)
     digest = benchmark.digest_on(contents.files)
     pictures = {item.picture for item in contents.items if item.picture is not None}
-    record = _record(
+    record = record_of(
         benchmark,
         metric=benchmark.metric,
         regions=[region.id] if benchmark.side == "regional" else [],
@@ -185,7 +166,7 @@ def prepare_tasks(
                 asked[split] = replace(own, questions=replace(own.questions, details=None))
             files[path] = files.get(path) or sha256_file(folder / path)
         method = LIKELIHOOD if task.question else ""
-        record = _record(
+        record = record_of(
             task,
             metric=f"{task.metric}_by_{method}" if method else task.metric,
             revision=revision or task.dataset.revision,
@@ -216,7 +197,8 @@ def require_both_sides(sides: Iterable[str], region: Region) -> None:
         )
 
 
-def _record(task: TaskBase, **fields: Any) -> TaskRecord:
+def record_of(task: TaskBase, **fields: Any) -> TaskRecord:
+    """The record of a task, with these fields beside or in place of its own."""
     return TaskRecord(
         **{
             "side": task.side,
@@ -260,75 +242,3 @@ def _safety_languages(region: Region) -> frozenset[str]:
 
 def _within(regions: Sequence[str], region: Region) -> bool:
     return all(set(find_region(name).members) <= set(region.members) for name in regions)
-
-
-class Places(NamedTuple):
-    """The folders of drawing tasks: of the prompts, the judge's model, and its references."""
-
-    prompts: Path
-    judge: Path
-    references: Path
-
-
-class Judges(dict[str, Callable[[int], RecognitionJudge]]):
-    """Judges by what they know: tasks with the same one share it. Opened when they are needed."""
-
-    def of(
-        self, task: DrawingTask, places: Places, ids: Sequence[str]
-    ) -> Callable[[int], RecognitionJudge]:
-        """The function that opens a task's judge of candidates, for drawings of so many pixels."""
-        named = task.judge.references
-        folders = [str(places.judge), str(places.references)]
-        key = digest_json([*folders, *ids, named.model_dump(mode="json")])
-        opens = partial(RecognitionJudge, places.judge, ids, places.references, named)
-        return self.setdefault(key, cache(opens))
-
-
-def prepare_drawings(
-    task: DrawingTask,
-    places: Places,
-    judges: Judges,
-    splits: Sequence[SplitName] | None = None,
-    revision: str | None = None,
-) -> PreparedTask:
-    """The drawings of a task by split, all of its own if none are named.
-
-    `revision` is the commit of the prompts. Raises GgezError.
-    """
-    references = task.judge.references
-    listed = read_rows(places.prompts / references.candidates, {"id": "text"})
-    candidates = tuple(row["id"] for row in listed)
-    judge = judges.of(task, places, candidates)
-    splits = list(task.splits) if splits is None else splits
-    asked: dict[str, QuestionSet] = {}
-    for split in splits:
-        named = task.columns
-        rows = read_rows(
-            places.prompts / task.splits[split], {named.id: "text", named.prompt: "text"}
-        )
-        wanted = tuple(
-            Wanted(row[named.id], row[named.prompt], seed)
-            for row in rows
-            for seed in range(task.drawing.seeds)
-        )
-        if strange := [drawing.id for drawing in wanted if drawing.id not in candidates]:
-            raise GgezError(
-                f"task {task.id!r}: {strange[0]!r} is not one of the judge's candidates"
-            )
-        recognition = Recognition(task, wanted, candidates, judge)
-        asked[split] = QuestionSet((), None, (), recognised=recognition)
-    data = (
-        sha256_file(places.prompts / references.candidates),
-        *(sha256_file(places.references / path) for path in references.files),
-    )
-    record = _record(
-        task,
-        metric=DRAWING_METRIC,
-        judge=task.judge.name,
-        revision=revision or task.dataset.revision,
-        digests={
-            split: task.digest_on(sha256_file(places.prompts / task.splits[split]), *data)
-            for split in splits
-        },
-    )
-    return PreparedTask(task.id, record, asked, RECOGNITION)

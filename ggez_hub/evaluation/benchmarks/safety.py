@@ -49,15 +49,7 @@ def flag_outcomes(prompts: Sequence[SafetyPrompt], flags: Sequence[bool]) -> Out
 
 def unchecked(prompts: Sequence[SafetyPrompt]) -> Outcomes:
     """The outcomes of drawings that nobody checks: they were not asked for."""
-    return Outcomes(
-        (),
-        (),
-        (),
-        np.zeros(0, np.int32),
-        np.zeros(0, np.bool_),
-        np.zeros(0),
-        tuple(p.id for p in prompts),
-    )
+    return Outcomes.unasked(tuple(p.id for p in prompts))
 
 
 def _outcomes(

@@ -1,20 +1,14 @@
-"""The contents of a report, recomputed from the predictions, and the page that shows them offline."""
+"""The contents of a report, recomputed from the predictions."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ggez_hub import __version__
 from ggez_hub.cards.curve import Split
-from ggez_hub.charts import report_script, style_sheet
-from ggez_hub.digests import finite
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.answers.scores import NotComparable, mean_difference, score_of
@@ -47,7 +41,6 @@ from ggez_hub.regions.panel import panel
 Json = dict[str, Any]
 SELECT: Split = "validation"
 REPORT: Split = "test"
-TEMPLATE = Path(__file__).with_name("page.html")
 
 
 def contents(
@@ -280,30 +273,3 @@ def _score(outcomes: Outcomes) -> Json:
     score = score_of(outcomes)
     keys = ("low", "high", "n", "floor", "missing", "unparsed", "at_chance")
     return {"value": score.score, **{key: getattr(score, key) for key in keys}}
-
-
-def page(contents: dict[str, Any]) -> str:
-    """The HTML of a report.
-
-    Contents stand there as JSON and reach the page as text, never as markup: names come from
-    strangers' cards. A policy in the page forbids it to load anything, and to run another script.
-    """
-    data = json.dumps(finite(contents), ensure_ascii=False, allow_nan=False)
-    # Inside <script> only these could end it or begin a comment.
-    for character in "<>&\u2028\u2029":
-        data = data.replace(character, f"\\u{ord(character):04x}")
-    script, style = report_script(), style_sheet()
-    found = {
-        "__STYLE_DIGEST__": _csp_digest(style),
-        "__SCRIPT_DIGEST__": _csp_digest(script),
-        "__STYLE__": style,
-        "__SCRIPT__": script,
-        "__CONTENTS__": data,
-    }
-    # In one pass: contents may hold the name of a place.
-    return re.sub("|".join(found), lambda name: found[name[0]], TEMPLATE.read_text("utf-8"))
-
-
-def _csp_digest(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"sha256-{digest}"

@@ -25,21 +25,19 @@ SEED = 94370244
 SEA_LANGUAGES = ("id", "vi", "th", "ta", "tl", "ms", "my", "lo", "km", "zh")
 
 
-def aggregate(
-    answers: Sequence[RunAnswers], bootstraps: int = BOOTSTRAPS, seed: int = SEED
-) -> dict[str, Any]:
+def aggregate(answers: Sequence[RunAnswers]) -> dict[str, Any]:
     """The figures as SEA-HELM's MODEL_scores.yaml nests them: language, competency, task.
 
     Each has `mean`, `stderr` and `mean_list`, the samples. The samples are drawn task by task, in the
     order of `answers`: that of the run's configuration.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(SEED)
     found: dict[str, Any] = {}
     for own in answers:
         competency = found.setdefault(own.language, {}).setdefault(
             own.config.competency, {"tasks": {}, "aggregation_groups": {}}
         )
-        drawn = random.integers(0, len(own.worth), size=(bootstraps, len(own.items)))
+        drawn = random.integers(0, len(own.worth), size=(BOOTSTRAPS, len(own.items)))
         sampled = np.array(own.worth)[drawn, np.arange(len(own.items))]
         competency["tasks"][own.name] = task = _figures([normalised(row, own) for row in sampled])
         if group := own.config.aggregation_group:

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 from ggez_hub.atomic_files import write_file
 from ggez_hub.errors import GgezError
-from ggez_hub.humans.exchange.tasks import Annotation, BlindTask, RatingQuestion
+from ggez_hub.humans.exchange.tasks import Annotation, BlindTask, RatingQuestion, utc
 from ggez_hub.humans.study import Output, Study
 
 CONFIG, TASKS = "label_config.xml", "tasks.json"
@@ -134,7 +134,8 @@ def _annotation(
         value: Json = {"rating": int(chosen)} if _is_rating(question) else {"choices": [chosen]}
         result.append(
             {
-                "id": f"{own.task[:6]}{numbers[own.annotator]}-{question.name}",
+                # Label Studio keeps it: what comes back is known by it.
+                "id": f"{own.annotator}-{own.task[:6]}-{question.name}",
                 "from_name": question.name,
                 "to_name": _about(question),
                 "type": next(iter(value)),
@@ -199,5 +200,6 @@ def _read(task: object, own: Json) -> Annotation:
         str(task),
         choices,
         seconds if math.isfinite(seconds) and seconds > 0 else 0.0,
-        str(time) if time else None,
+        utc(time) if time else None,
+        next((str(part.get("id")).partition("-")[0] for part in own["result"]), None),
     )

@@ -176,4 +176,5 @@ def _read(annotator: str, task: str, given: Any, timed: Json) -> Annotation:
         chosen,
         seconds if math.isfinite(seconds) and seconds > 0 else 0.0,
         datetime.fromtimestamp(float(end), UTC).isoformat(timespec="microseconds") if end else None,
+        annotator,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -51,13 +52,24 @@ class RatingQuestion:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one annotator of a tool chose: question -> choice. Seconds are 0 where they are not known."""
+    """What one annotator of a tool chose: question -> choice. Seconds are 0 where they are not known.
+
+    `rater` is whose judgement it is, if it came from a study and was exported.
+    """
 
     annotator: str
     task: str
     choices: Mapping[str, str]
     seconds: float = 0.0
     time: str | None = None
+    rater: str | None = None
+
+
+def utc(time: str) -> str:
+    """A time in ISO 8601 as judgements have it; one without a zone is UTC. Raises ValueError."""
+    found = datetime.fromisoformat(time)
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def tasks_of(study: Study, language: str) -> tuple[BlindTask, ...]:
@@ -190,7 +202,9 @@ def import_annotations(
     """Keep what annotators chose elsewhere as judgements of raters of one side and language.
 
     An annotator becomes a pseudonym that follows from the tool's name for him, so that importing again
-    adds only what is new. Raises GgezError for a side or language that the study does not have.
+    adds only what is new: neither what this study exported itself, nor who was forgotten. `country` is
+    that of the annotators, ISO 3166-1 alpha-2 in capitals. Raises GgezError for a side or language that
+    the study does not have.
     """
     if language not in study.raters.get(side, ()):
         raise GgezError(
@@ -198,7 +212,10 @@ def import_annotations(
             "Its raters: " + "; ".join(f"{s}: {', '.join(own)}" for s, own in study.raters.items()),
         )
     tasks, store = {task.id: task for task in tasks_of(study, language)}, Store(folder)
-    known, seen, added = {rater.id for rater in store.raters()}, set(), 0
+    group, seen, added = (side, language, kind), set(), 0
+    known = {r.id: r for r in store.raters() if (r.side, r.language, r.kind) == group}
+    agreed = {rater.id for rater in known.values() if rater.consent is not None}
+    pseudonyms: dict[str, str] = {}
     left_out: dict[str, int] = {}
     for own in annotations:
         task = tasks.get(own.task)
@@ -207,12 +224,21 @@ def import_annotations(
             why = "is incomplete" if task else "is of another study or language"
             left_out[why] = left_out.get(why, 0) + 1
             continue
-        name = f"{study.digest}|{tool}|{side}|{language}|{kind}|{own.annotator}"
-        rater = hashlib.sha256(name.encode()).hexdigest()[:16]
-        if rater not in known:
-            store.invite(side, language, kind, rater=rater)
+        if own.rater in known:
+            rater = own.rater
+        else:
+            name = f"{study.digest}|{tool}|{side}|{language}|{kind}|{own.annotator}"
+            rater = pseudonyms.get(name) or store.pseudonym(name)
+            pseudonyms[name] = rater
+        if store.has_forgotten(rater):
+            why = "is of a rater who was forgotten"
+            left_out[why] = left_out.get(why, 0) + 1
+            continue
+        if rater not in agreed:
+            if rater not in known:
+                store.invite(side, language, kind, rater=rater)
             store.agree(rater, CONSENT, country, (language,))
-            known.add(rater)
+            agreed.add(rater)
         seen.add(rater)
         if store.record(rater, task.shown, answers, own.seconds, own.task, time=own.time):
             added += 1

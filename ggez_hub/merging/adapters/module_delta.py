@@ -142,8 +142,8 @@ def require_room(
         raise WrongBase(
             f"{target!r} of the base in {base.folder} is {info.dtype}: a float8 is too coarse to keep what "
             "an adapter adds",
-            "Merge into the base that it was made from. If its numbers were only cast (no scales stand "
-            "beside them), bfloat16 holds each of them exactly: save a copy in that, and merge into it.",
+            "Merge into the base that it was made from, or with `ggez-hub merge --out-dtype bfloat16`, which "
+            "stores the result in that.",
         )
     if info.dtype not in FLOATING:
         raise WrongBase(

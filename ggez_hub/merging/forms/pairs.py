@@ -104,9 +104,11 @@ def without_zeros(pairs: Sequence[ScaledPair]) -> list[ScaledPair]:
 def scaled_config(config: Mapping[str, Any], beta: float) -> dict[str, Any]:
     """A LoraConfig, LoHaConfig or LoKrConfig with every alpha multiplied by beta."""
     name = "lora_alpha" if config["peft_type"] == "LORA" else "alpha"
+    # Where patterns give each module its own, there need not be one for all.
+    common = config.get(name)
     return {
         **config,
-        name: config[name] * beta,
+        name: None if common is None else common * beta,
         "alpha_pattern": {k: v * beta for k, v in (config.get("alpha_pattern") or {}).items()},
         "inference_mode": True,
         # It names code to import.
@@ -124,7 +126,7 @@ def scaled_by_module(
     """
     name = "lora_alpha" if config["peft_type"] == "LORA" else "alpha"
     alphas = {module: alpha_of(config, module, folder) * beta for module, beta in betas.items()}
-    ((common, _),) = Counter(alphas.values()).most_common(1) or ((config[name], 0),)
+    ((common, _),) = Counter(alphas.values()).most_common(1) or ((config.get(name), 0),)
     own = {f"^{re.escape(m)}": alpha for m, alpha in alphas.items() if alpha != common}
     return {**scaled_config(config, 1.0), name: common, "alpha_pattern": own}
 

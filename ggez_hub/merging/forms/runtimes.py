@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ggez_hub.families.family import Family, Layout
+from ggez_hub.families.family import Family, Layout, quoted
 from ggez_hub.merging.forms.adapter_facts import AdapterFacts, LoraFact
 
 # Modules of a vision-language model that are not its language model: towers and what joins them.
 TOWERS = re.compile(
     r"(?:^|\.)(?:vision\w*|visual|image_\w+|\w*projector|connector|perceiver\w*|aligner)\."
 )
+
+
+# What Markdown takes for more than text.
+MARKUP, _ESCAPED = re.compile(r"[\\`*\[\]<>|]"), r"\\\g<0>"
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ def peft_answer(facts: AdapterFacts) -> Answer:
 
     https://huggingface.co/docs/peft/package_reference/peft_model
     """
-    model = f'model = PeftModel.from_pretrained(base_model, "{facts.folder}")'
+    model = f"model = PeftModel.from_pretrained(base_model, {quoted(facts.folder)})"
     pinned = f" at {facts.revision[:12]}" if facts.revision else ""
     named = "" if facts.base_lines else f"  # base_model: {facts.base}{pinned}"
     lines = *facts.base_lines, "from peft import PeftModel", f"{model}{named}"
@@ -89,8 +94,8 @@ def _pipeline_lines(facts: AdapterFacts) -> tuple[str, ...]:
     pinned = f', revision="{facts.revision}"' if facts.revision else ""
     return (
         "from diffusers import DiffusionPipeline",
-        f'pipeline = DiffusionPipeline.from_pretrained("{facts.base}"{pinned})',
-        f'pipeline.load_lora_weights("{facts.folder}", weight_name="{facts.file}")',
+        f"pipeline = DiffusionPipeline.from_pretrained({quoted(facts.base)}{pinned})",
+        f'pipeline.load_lora_weights({quoted(facts.folder)}, weight_name="{facts.file}")',
     )
 
 
@@ -139,8 +144,8 @@ def vllm_answer(facts: AdapterFacts) -> Answer:
             f"{flags[-1]}, experimental, for the Qwen-VL series and some others ({towers[0]})"
         )
     revision = [f"--revision {facts.revision}"] if facts.revision else []
-    serve = [f"vllm serve {facts.base}", *revision, "--enable-lora", *flags]
-    line = " ".join([*serve, f"--lora-modules region={facts.folder}"])
+    serve = [f"vllm serve {shlex.quote(facts.base)}", *revision, "--enable-lora", *flags]
+    line = " ".join([*serve, "--lora-modules", shlex.quote(f"region={facts.folder}")])
     return Answer("flag" if flags else "yes", "; ".join(why), (line,))
 
 
@@ -217,7 +222,7 @@ def llama_cpp_answer(facts: AdapterFacts) -> Answer:
     factors = {float(f"{lora.scale * lora.rank / alpha:.6g}") for lora in facts.loras}
     if len(factors) > 1:
         return Answer("no", "llama.cpp has one alpha for all modules, here their alphas differ")
-    convert = f"python convert_lora_to_gguf.py --outfile region.gguf {facts.folder}"
+    convert = f"python convert_lora_to_gguf.py --outfile region.gguf {shlex.quote(facts.folder)}"
     note = "if convert_hf_to_gguf.py knows the base's architecture"
     (factor,) = factors
     if factor == 1.0:
@@ -285,9 +290,9 @@ def base_lines(
     opened = family.loading_lines(layout, "{base}")
     if not any(line.startswith("model") for line in opened):
         return ()
-    place: tuple[str, ...] = (f'base = "{base}"{note}',)
+    place: tuple[str, ...] = (f"base = {quoted(base)}{note}",)
     if revision:
-        fetch = f'base = snapshot_download("{base}", revision="{revision}"){note}'
+        fetch = f'base = snapshot_download({quoted(base)}, revision="{revision}"){note}'
         place = "from huggingface_hub import snapshot_download", fetch
     lines = (
         line.replace('"{base}"', "base").replace('"local-dir:{base}"', 'f"local-dir:{base}"')
@@ -313,7 +318,11 @@ def as_list(facts: AdapterFacts) -> list[dict[str, Any]]:
 def as_markdown(facts: AdapterFacts) -> str:
     """All answers as a table, and below it the lines of those that need other lines."""
     found = answers(facts)
-    rows = [f"| {name} | {shown_status(a)} | {a.reason} |" for name, a in found.items()]
+    # A reason may name a module, as a stranger called it.
+    rows = [
+        f"| {name} | {shown_status(a)} | {re.sub(MARKUP, _ESCAPED, a.reason)} |"
+        for name, a in found.items()
+    ]
     table = "\n".join(["| program | loads it | |", "|---|---|---|", *rows])
     loading = loading_lines(facts)
     others = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.families import Family
+from ggez_hub.families.family import quoted
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.merging.forms import get_adapter_form
 from ggez_hub.merging.forms.adapter_facts import facts_of
@@ -67,7 +68,7 @@ def switch_lines(family: Family, folder: Path, shown: str) -> tuple[str, ...]:
         family.adapter_form, family.name, f"{shown}/{BASE}", "", folder / ADAPTER, adapter
     )
     found = [f"# prompts in its languages go to the adapter: see {shown}/{ROUTER}"]
-    found += ["import sys", f'sys.path.insert(0, "{shown}")']
+    found += ["import sys", f"sys.path.insert(0, {quoted(shown)})"]
     found += ["from router import lora_request, routed, served_model"]
     for name, answer in answers(facts).items():
         if name not in USES or answer.status not in {"yes", "flag"}:
@@ -78,7 +79,7 @@ def switch_lines(family: Family, folder: Path, shown: str) -> tuple[str, ...]:
             lines = (
                 *opened,
                 lines[0],
-                f'model = PeftModel.from_pretrained(model, "{facts.folder}")',
+                f"model = PeftModel.from_pretrained(model, {quoted(facts.folder)})",
             )
         if name == "vLLM":
             lines = tuple(f"# {line}" for line in lines)

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from ggez_hub.cards.schema import DataSource
+from ggez_hub.cards.provenance import DataSource
 from ggez_hub.cards.values import UNKNOWN
 
 HUGGING_FACE = "https://huggingface.co"

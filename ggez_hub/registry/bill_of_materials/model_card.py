@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from ggez_hub.cards import CardDocument, CurveRow
-from ggez_hub.cards.schema import AdapterCard, DataFilter, DataSource
+from ggez_hub.cards.provenance import DataFilter, DataSource
+from ggez_hub.cards.schema import AdapterCard
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.regions import find_region
 from ggez_hub.registry.bill_of_materials.components import known, properties

@@ -15,12 +15,12 @@ from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import Family
+from ggez_hub.merging.adapters.peft_folder import PREFIX
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.contribution.adapter_files import AdapterFiles, BaseModel
 from ggez_hub.registry.contribution.training_metadata import REPO
 from ggez_hub.validation_errors import listed
 
-PEFT_PREFIX = "base_model.model."
 # In PEFT's own README before anybody has edited it, and the tags that it derives.
 EMPTY_TEMPLATE = "[More Information Needed]"
 DERIVED_TAG = "base_model:"
@@ -95,7 +95,7 @@ def adapts_of(files: AdapterFiles, family: Family) -> tuple[str, ...] | None:
     """
     if family.text_modules is None or family.picture_modules is None or files.kind != "lora":
         return None
-    keys = [key.removeprefix(PEFT_PREFIX) for key in files.keys]
+    keys = [key.removeprefix(PREFIX) for key in files.keys]
     text = any(family.text_modules.search(key) for key in keys)
     pictures = any(family.picture_modules.search(key) for key in keys)
     if text == pictures:

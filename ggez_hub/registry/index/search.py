@@ -8,6 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.hub_metadata import TAG
 from ggez_hub.digests import sha256_file
@@ -56,12 +63,6 @@ def accepted_entries(
     versions; where there is none, it is built here from all cards. Raises NoIndex, BadIndex,
     UntrustedIndex, and what the client raises.
     """
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
     try:
         newest = hub.newest(INDEX_REPO, INDEX_FILE, "dataset")
     except GatedRepoError:
@@ -150,11 +151,15 @@ def _listed(
     )
 
     def read_card() -> CardDocument:
+        from huggingface_hub.errors import EntryNotFoundError
+
         try:
             document = read_pinned_card(hub, card)
             own, ranking = row_of(document, row.path, row.sha256)
         except (ChangedFile, BadCard) as error:
             raise NotFit(f"is not in the index as its card says: {error.message}") from error
+        except EntryNotFoundError as error:
+            raise NotFit(f"is in the index, which does not have its card {row.path}") from error
         if own != row or unpack_ranking(ranking) != unpack_ranking(packed):
             raise NotFit(f"is not in the index as {row.path} says")
         return document
@@ -192,8 +197,6 @@ def named_entries(hub: Hub, asked: Iterable[str], index: IndexChoice | None = No
 
 
 def _own_entry(hub: Hub, repo: str, revision: str) -> IndexEntry | UnreadableCard:
-    from huggingface_hub.errors import RevisionNotFoundError
-
     try:
         at = hub.at_commit(repo, revision)
     except RevisionNotFoundError as error:
@@ -226,8 +229,6 @@ def live_entries(hub: Hub, regions: Iterable[str], index: IndexChoice | None = N
     What the index has yanked is yanked, whatever the adapter's own card says. One that cannot be read
     is `unreadable`.
     """
-    from huggingface_hub.errors import HfHubHTTPError
-
     yanked = yanked_adapters(hub, index)
     entries, unreadable = [], []
     for region in regions:

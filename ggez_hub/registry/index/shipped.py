@@ -15,6 +15,7 @@ from ggez_hub import __version__
 from ggez_hub.cards.document import read_text
 from ggez_hub.cards.hub_metadata import DEMO_TAG
 from ggez_hub.digests import digest_json
+from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import INDEX_FILE
 from ggez_hub.registry.index.build import build_index
 from ggez_hub.registry.index.entries import Listing, shipped_cards
@@ -52,7 +53,6 @@ def shipped_index(
         every = [row for row, _ in read_index(file)[0]]
         rows, listing = read_index(file, regions, repos, file_sha256)
     newest = max((row.registered for row in every if row.registered), default="unknown")
-    count = f"{len(every)} adapter{'' if len(every) == 1 else 's'}"
-    note = f"the index of ggez-hub {__version__}: {count}, the newest of {newest}; yanks since then are unknown"
+    note = f"the index of ggez-hub {__version__}: {counted(len(every), 'adapter')}, the newest of {newest}; yanks since then are unknown"
     digest = digest_json({row.path: row.sha256 for row in every})[:40]
     return ShippedIndex(digest, rows, replace(listing, shipped=note), note)

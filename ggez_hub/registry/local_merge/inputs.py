@@ -153,6 +153,7 @@ class MergeRecipe(FrozenModel, strict=False):
     variant: Annotated[str, written_as(r"^\w+$", "the name of a variant: fp16")] | None = None
     adapters: list[WeightedAdapter] = Field(min_length=1)
     method: Annotated[str, AfterValidator(_known_method)] = NAME
+    out_dtype: Literal["bfloat16"] | None = None
 
 
 def repository(place: str) -> tuple[str, str] | None:

@@ -80,6 +80,7 @@ def provenance(merge: MergeRecord) -> list[str]:
         lines += (f"- betas of {adapter.name} by part: {text}" for text in parts)
     return [
         *lines,
+        *([f"- what is float8 in the base is {merge.out_dtype}"] if merge.out_dtype else []),
         f"- method {merge.method}, engine {merge.engine}",
         *(f"- plug-in {record}" for record in merge.plugins),
         f"- merge digest {merge.digest}",
@@ -141,16 +142,17 @@ def merge_folders(
     method: str = "ggez_linear",
     variant: str | None = None,
     wrote: Callable[[int], None] | None = None,
+    out_dtype: str | None = None,
 ) -> FolderMerge:
     """Merge `adapters` into `base` and write the new folder `out`, with a card and ggez.lock.
 
-    Raises what `merging.merge` raises; then nothing is left.
+    `out_dtype` is what float8 tensors are stored as. Raises what `merging.merge` raises; then nothing is left.
     """
     method = str(Method.parse(method))
     weighted, resolved = weigh(base.path, adapters, family, variant)
     with lock_output(out), atomic_folder(out) as folder:
-        report = merge_into(folder, base.path, weighted, family, method, wrote, variant)
-        merge = _described(base, adapters, resolved, family, method, variant)
+        report = merge_into(folder, base.path, weighted, family, method, wrote, variant, out_dtype)
+        merge = _described(base, adapters, resolved, family, method, variant, out_dtype)
         (folder / CARD_NAME).write_text(merge_card(merge, base, family, folder), encoding="utf-8")
         lock = MergeLock(merge=merge, outputs=record_outputs(folder))
         (folder / LOCK_NAME).write_text(lock.to_text(), encoding="utf-8")
@@ -185,12 +187,14 @@ def _described(
     family: Family,
     method: str,
     variant: str | None,
+    out_dtype: str | None,
 ) -> MergeRecord:
     weights = sha256_files(base.path, family.layout(base.path, variant).weights)
     return MergeRecord(
         family=family.name,
         method=method,
         variant=variant,
+        out_dtype=out_dtype,
         base=MergedInput(files=weights, **_known(base)),
         adapters=tuple(map(_adapter, adapters, resolved)),
         plugins=plugins_of(family.name, method),

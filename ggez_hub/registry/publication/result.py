@@ -9,6 +9,7 @@ import yaml
 
 from ggez_hub.cards.curve import CurveRow, MeasuredCurve
 from ggez_hub.cards.hub_metadata import EVAL_RESULTS_FILE, leaderboard_entries
+from ggez_hub.contained_files import files_below
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
 from ggez_hub.evaluation.report.trade_off import PICTURE, curve_picture
@@ -109,11 +110,7 @@ def push(
         repo,
         {
             **(beside or {}),
-            **{
-                path.relative_to(model).as_posix(): path
-                for path in sorted(model.rglob("*"))
-                if path.is_file()
-            },
+            **files_below(model),
             LOCK_NAME: pulled.lock_file,
         },
         f"Publish the {resolution.region} {resolution.form} model",

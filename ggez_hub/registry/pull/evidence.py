@@ -13,7 +13,7 @@ from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.index.entries import read_pinned_card
-from ggez_hub.registry.lock import MergeLock, locks_in, read_any_lock, several_families
+from ggez_hub.registry.lock import MergeLock, one_lock_in, read_any_lock
 from ggez_hub.registry.resolution import PinnedAdapter
 
 ANSWERS = ".parquet"
@@ -24,10 +24,8 @@ def pulled_adapter(place: Path) -> PinnedAdapter | None:
 
     Raises UsageProblem for several families, and for a composition.
     """
-    locks = locks_in(place)
-    if len(locks) > 1:
-        raise several_families(place)
-    lock = read_any_lock(locks[0]) if locks else None
+    file = one_lock_in(place)
+    lock = read_any_lock(file) if file else None
     if lock is None or isinstance(lock, MergeLock):
         return None
     if len(lock.resolution.adapters) > 1:

@@ -79,10 +79,7 @@ class ParityTable:
             if line.index is None
             else [
                 f"{line.label} (beta {line.beta:g})",
-                *(
-                    f"{i.value:.1f} [{i.low:.1f}, {i.high:.1f}]"
-                    for i in self._intervals(line.index)
-                ),
+                *(found.text(digits=1) for found in self._intervals(line.index)),
                 f"{self.curve.grp_raw(line.index, self.alpha):.1f}",
             ]
             for line in self.lines

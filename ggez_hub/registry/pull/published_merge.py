@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub.errors import HfHubHTTPError
+
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub, HubFile, NotInCache
@@ -58,7 +60,6 @@ def find_published(
 
     With `expected`, the user's own lock, it is one that has the files which that lock records.
     """
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         tagged = hub.discover(["ggez", merge_tag(resolution)])

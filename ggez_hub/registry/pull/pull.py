@@ -12,6 +12,7 @@ from pathlib import Path
 from ggez_hub.atomic_files import OutputExists, atomic_folder, write_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, link_fetched
+from ggez_hub.merging.forms.switch import Wrote
 from ggez_hub.merging.merge import Adapter
 from ggez_hub.merging.side_files import check_space
 from ggez_hub.output_lock import lock_output
@@ -26,7 +27,7 @@ from ggez_hub.registry.pull.published_merge import PublishedMerge, find_publishe
 from ggez_hub.registry.pull.result_card import result_card
 from ggez_hub.registry.pull.target import require_pullable
 from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution
-from ggez_hub.registry.result_forms import Inputs, ResultForm, Wrote
+from ggez_hub.registry.result_forms import Inputs, ResultForm
 from ggez_hub.safetensors_header import BadWeights, read_header
 
 
@@ -74,7 +75,6 @@ def carry_out(
     out: Path,
     wrote: Wrote = None,
     *,
-    verify: bool = False,
     owners: Collection[str] = (),
     costs: Preflight | None = None,
 ) -> Pulled:
@@ -82,7 +82,7 @@ def carry_out(
 
     `out` holds <family>/ in the form of the resolution with a card, and the lock (`lock_place`). A
     model that exists with the same merge digest is kept: of its files those are read again that were
-    touched since, with `verify` all. `costs` are those of `check`, if it was called. A merged model that one of `owners` has published is taken where the
+    touched since. `costs` are those of `check`, if it was called. A merged model that one of `owners` has published is taken where the
     inputs are not here. With a plan from a lock the outputs must be those that it records.
 
     Raises NoAccess, OutputExists, GgezError, NoSpace, ChangedFile, and what merging and the
@@ -94,7 +94,7 @@ def carry_out(
     with lock_output(out, out / resolution.family) as place:
         there = _there(out, resolution)
         if there is not None:
-            _require_unchanged(out, there, verify=verify)
+            _require_unchanged(out, there)
             return Pulled(out, there, reused=True)
         form.check(resolution)
         if costs is None:
@@ -223,7 +223,7 @@ def _there(out: Path, resolution: Resolution) -> Lock | None:
     return lock
 
 
-def _require_unchanged(out: Path, lock: Lock, *, verify: bool) -> None:
+def _require_unchanged(out: Path, lock: Lock, *, verify: bool = False) -> None:
     unread = () if verify else unchanged_files(out)
     if found := differences(lock, out, unread=unread):
         raise OutputExists(
