@@ -64,7 +64,7 @@ def test_an_engine_that_is_not_known_is_refused(asked, tmp_path):
     done = invoke(asked, "-o", tmp_path / "out", "--on", "spark:gpu")
     assert done.exit_code == 2
     assert (
-        "'spark:gpu' is not an engine: local:N, ray, ray://HOST:PORT, slurm or slurm:PARTITION"
+        "'spark:gpu' is not an engine: local:N, ray, ray://HOST:PORT, slurm, slurm:PARTITION or jobs:MACHINE"
         in done.stderr
     )
 
