@@ -1,4 +1,4 @@
-"""What a filter costs by stage, and what would change if duplicates were components.
+"""What a filter costs by stage, what would change if duplicates were components, and what shards cost.
 
     stages      processor seconds and bytes of each stage, for 10,000 captions; from these docs/scale.md
                 has its plans
@@ -8,6 +8,8 @@
     duplicates  of captions that are shaped as those of public corpora: how many rows go if each has to
                 be like a row that stays, and how many if those go too that are like one that goes;
                 of these, how many are not themselves like the row that stays        bound 1 %
+    questions   what dividing the questions of a model takes beside the model: a shard of eight of 10,000
+                questions about pictures of 100 kB, and the joining, with a model that answers at once
 
 The rows are GGEZ_BENCH_ROWS (default 40,000).
 """
@@ -27,6 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -35,6 +38,18 @@ from ggez_hub.data.deduplication import Signature, fingerprint, near_text_keys, 
 from ggez_hub.data.duplicate_search import _forest
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import DuplicatesSpec, FilterSpec
+from ggez_hub.evaluation.answers.cache import AnswerCache
+from ggez_hub.evaluation.answers.meeting import Meeting, MetAnswers
+from ggez_hub.evaluation.answers.outcomes import TaskRecord
+from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
+from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_about
+from ggez_hub.evaluation.benchmarks.loaders import Choice
+from ggez_hub.evaluation.benchmarks.multiple_choice import LIKELIHOOD
+from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
+from ggez_hub.evaluation.models import ModelUnderTest
+from ggez_hub.evaluation.models.generative_model import GenerativeModel, Posed
+from ggez_hub.evaluation.sweep.run import measure
+from ggez_hub.evaluation.sweep.tasks import Shard, answer_shard
 from ggez_hub.execution import Engine, Executor, Task
 from ggez_hub.execution.tasks import Marked
 
@@ -57,6 +72,7 @@ def main() -> None:
         stages(Path(name))
         memory(Path(name))
         workers(Path(name))
+        questions(Path(name))
     duplicates()
 
 
@@ -185,6 +201,63 @@ def workers(folder: Path) -> None:
         run_filter(spec, folder, folder / f"by-{count}", engine=Engine("local", count))
         walls.append(time.perf_counter() - begun)
     print(f"one process {walls[0]:.1f} s, two {walls[1]:.1f} s: {walls[0] / walls[1]:.2f}")
+
+
+QUESTIONS, SHARDS = 10_000, 8
+
+
+class Instant:
+    """A writer that answers at once."""
+
+    def prompt(self, question: str, sees: bool = True) -> str:
+        return f"USER: {question} ASSISTANT:"
+
+    def log_likelihoods(self, posed: Sequence[Posed]) -> list[list[float]]:
+        return [[-len(own.prompt) / 7] * len(own.options) for own in posed]
+
+    def unconditional(self, options: Sequence[str]) -> list[tuple[float, int]]:
+        return [(-1.0, len(option)) for option in options]
+
+    def replies(self, posed: Sequence[Posed]) -> list[str]:
+        return ["A"] * len(posed)
+
+
+def questions(folder: Path) -> None:
+    """Print the processor seconds of a shard and of the joining, and the bytes of an answer."""
+    benchmark = next(one for one in find_benchmarks("cvqa") if one.side == "global")
+    draw = random.Random(1)  # noqa: S311 - pictures that nobody decodes
+    items = [
+        Choice(
+            id=str(n), image=str(n), picture=draw.randbytes(100_000), country="th", language="en",
+            question=f"What is shown in picture {n}?", options=("a", "b", "c", "d"), gold=0,
+        )
+        for n in range(QUESTIONS)
+    ]  # fmt: skip
+    record = TaskRecord(metric="choice", side="global")
+    task = PreparedTask("t", record, {"test": ask_about(benchmark, items)}, LIKELIHOOD)
+    meeting = Meeting()
+    known = MetAnswers(meeting, AnswerCache())
+    model = ModelUnderTest(
+        "0" * 64,
+        (LIKELIHOOD,),
+        searches=False,
+        open=lambda known: GenerativeModel(Instant(), known),
+    )
+    took = []
+    for number in range(SHARDS):
+        meeting.go_to(folder / "met", f"{number}", "*")
+        begun = time.process_time()
+        answer_shard(model, [task], known, Shard(number, SHARDS))
+        took.append(time.process_time() - begun)
+    meeting.go_to(folder / "met", "others")
+    begun = time.process_time()
+    measure([model], [task], known=lambda _: known)
+    joined = time.process_time() - begun
+    size = sum(path.stat().st_size for path in (folder / "met").iterdir()) / QUESTIONS
+    print(
+        f"{QUESTIONS:,} questions in {SHARDS} shards: {median(took):.1f} s a shard, {joined:.1f} s to "
+        f"join them, {size:.0f} bytes an answer"
+    )
 
 
 def latin() -> dict[str, object]:

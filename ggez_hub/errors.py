@@ -55,3 +55,9 @@ class GateFailed(GgezError):
     """A gate was evaluated and not passed."""
 
     exit_code = 3
+
+
+def first_line(problem: Exception) -> str:
+    """What an error says, in one line."""
+    said = problem.message if isinstance(problem, GgezError) else str(problem)
+    return said.strip().partition("\n")[0] or type(problem).__name__

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from ggez_hub.errors import MissingExtra
@@ -14,3 +17,15 @@ def require(extra: str, *libraries: str) -> None:
     for library in libraries:
         if importlib.util.find_spec(library) is None:
             raise MissingExtra(library, extra)
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Import large libraries without looking for garbage among what stays: a tenth of their time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

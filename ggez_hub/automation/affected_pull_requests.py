@@ -72,6 +72,8 @@ def marked_card(text: str, causes: Sequence[Cause]) -> str:
     """
     card = CardText.of(text, CARD_NAME)
     head = text.removesuffix(card.prose)
+    if not head.endswith("\n"):  # A card without prose may end with its front matter.
+        head += "\n\n"
     try:
         tags = load_mapping(card.front_matter, CARD_NAME).get("tags")
         if not isinstance(tags, list):

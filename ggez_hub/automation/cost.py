@@ -57,6 +57,11 @@ class Cost:
     tasks: tuple[TaskCost, ...] = ()
     differ: tuple[str, ...] = ()
 
+    @property
+    def base_bytes(self) -> int:
+        """The base's, which a merge writes once more."""
+        return self.disk_bytes - self.fetch_bytes
+
 
 @dataclass(frozen=True)
 class Costs:

@@ -6,19 +6,25 @@ Nothing is published here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from ggez_hub.automation.card_sources import adapter_of, base_of, location_of
 from ggez_hub.automation.contribution_rules import ProposedCard
 from ggez_hub.automation.suite import RECIPE, betas_of, closed_rule, safety_of, suite_of
 from ggez_hub.automation.suite_models import methods_of, open_judge, pictures_of
-from ggez_hub.cards import CardDocument, render_card
+from ggez_hub.cards import CardDocument, parse_card, render_card
 from ggez_hub.cards.curve import with_measured
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.answers.cache import AnswerCache
+from ggez_hub.evaluation.answers.meeting import Meeting, MetAnswers
 from ggez_hub.evaluation.benchmarks.preparation import require_both_sides
 from ggez_hub.evaluation.gates.outcome import GateReport, gate_report, read_limits
-from ggez_hub.evaluation.models import grid_on
+from ggez_hub.evaluation.models import ModelUnderTest, grid_on
 from ggez_hub.evaluation.models.backend import find_backend
 from ggez_hub.evaluation.models.judge_model import with_judge
 from ggez_hub.evaluation.models.model_under_test import StoredModel, decisive_files
@@ -28,12 +34,15 @@ from ggez_hub.evaluation.results.evidence import RESULTS, Evidence, data_of, hel
 from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.header import AdapterRecord
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.evaluation.sweep.run import Progress, sweep
+from ggez_hub.evaluation.sweep.run import Progress, sweep, work_folder
+from ggez_hub.evaluation.sweep.tasks import Points, answer_tasks
+from ggez_hub.execution import Engine
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
+from ggez_hub.hub_connection import connect
 from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.quantities import figure_text
-from ggez_hub.regions import find_region
+from ggez_hub.regions import Region, find_region
 from ggez_hub.registry.task_data import TaskData
 
 CARD = "card.md"
@@ -54,6 +63,41 @@ class Evaluated:
         return self.report.outcome
 
 
+class OpenedCard(NamedTuple):
+    """What a card is measured by; `adapter` is its folder."""
+
+    points: Points
+    region: Region
+    adapter: Path
+    closing: Closing | None
+
+
+@dataclass(frozen=True)
+class AskedCard:
+    """A card that is measured, as every process opens it; `hub` is what `--hub` says."""
+
+    card: str
+    hub: str
+    out: Path
+    keep: Path | None
+
+    def open(self, meeting: Meeting) -> list[Points]:
+        document = parse_card(self.card)
+        with connect(self.hub, quiet=True) as hub:
+            found = _opened(
+                document, hub, self.out, self.keep, lambda _: MetAnswers(meeting, AnswerCache())
+            )
+        return [found.points]
+
+
+class Division(NamedTuple):
+    """Where the questions of a card are answered, in how many shards; `hub` is what `--hub` says."""
+
+    engine: Engine
+    shards: int | None
+    hub: str
+
+
 def evaluate(
     proposed: ProposedCard,
     hub: Hub,
@@ -62,6 +106,7 @@ def evaluate(
     evaluator: str,
     keep: Path | None = None,
     progress: Progress | None = None,
+    division: Division | None = None,
 ) -> Evaluated:
     """Measure a proposed card into the folder `out`, which may hold a part of it already.
 
@@ -69,34 +114,59 @@ def evaluate(
     then needed and must not be published. Raises NotFit, GateFailed for leaked data, UsageProblem,
     GgezError without tasks, and what measuring raises.
     """
-    card = proposed.document.card
+    card, location = proposed.document.card, location_of(proposed.document.card)
+    opened = _opened(proposed.document, hub, out, keep, lambda _: AnswerCache())
+    points, name = opened.points, f"{location.repo}@{location.revision}"
+    asked = AskedCard(
+        render_card(proposed.document),
+        division.hub if division else "",
+        out.absolute(),
+        keep and keep.absolute(),
+    )
+    on_engine = answer_tasks(division.engine, asked, division.shards) if division else nullcontext()
+    with on_engine as tasks:
+        evidence = sweep(
+            points.models,
+            points.tasks,
+            opened.region,
+            card.alpha,
+            out,
+            adapters=(AdapterRecord.of(name, decisive_files(opened.adapter), card),),
+            trained_on=data_of(card),
+            held_out=held_out_of(card),
+            measured_by="registry",
+            evaluator=evaluator,
+            policy=card.policy,
+            closing=opened.closing,
+            progress=progress,
+            before=partial(tasks.answer, 0, points) if tasks else None,
+        )
+    return judge(proposed, evidence, out)
+
+
+def _opened(
+    document: CardDocument,
+    hub: Hub,
+    out: Path,
+    keep: Path | None,
+    known: Callable[[ModelUnderTest], AnswerCache],
+) -> OpenedCard:
+    card = document.card
     suite, tasks = suite_of(card)
     closing = _closing(keep, out)
+    place = closing.keep if closing else out
     region, family = find_region(card.region), get_family(card.family)
     base, folder = base_of(card, hub), adapter_of(card, hub).fetch(hub)
-    location = location_of(card)
-    name = f"{location.repo}@{location.revision}"
-    drawing_judge = open_judge(suite, hub)
-    backend = find_backend(family, (closing.keep if closing else out) / PICTURES, drawing_judge)
+    drawing_judge = open_judge(suite, hub, known)
+    backend = find_backend(family, place / PICTURES, drawing_judge)
     data = TaskData(hub, pictures=pictures_of(suite, hub), methods=methods_of(suite, family))
     prepared, _ = data.prepare([*tasks, *safety_of(card)], region)
     require_both_sides((task.record.side for task in prepared), region)
-    evidence = sweep(
-        grid_on(StoredModel(base.fetch(hub), (folder,), family), betas_of(suite, card), backend),
-        with_judge(prepared, drawing_judge, backend.methods),
-        region,
-        card.alpha,
-        out,
-        adapters=(AdapterRecord.of(name, decisive_files(folder), card),),
-        trained_on=data_of(card),
-        held_out=held_out_of(card),
-        measured_by="registry",
-        evaluator=evaluator,
-        policy=card.policy,
-        closing=closing,
-        progress=progress,
-    )
-    return judge(proposed, evidence, out)
+    model = StoredModel(base.fetch(hub), (folder,), family)
+    models = grid_on(model, betas_of(suite, card), backend)
+    asked = with_judge(prepared, drawing_judge, backend.methods)
+    points = Points(models, asked, work_folder(models, asked, region, place), known)
+    return OpenedCard(points, region, folder, closing)
 
 
 def judge(proposed: ProposedCard, evidence: Evidence, out: Path) -> Evaluated:

@@ -13,13 +13,14 @@ from typing import Literal
 from dulwich.diff_tree import TreeChange, tree_changes
 from dulwich.graph import find_merge_base
 from dulwich.object_store import BaseObjectStore, tree_lookup_path
-from dulwich.objects import Blob, Commit, ObjectID, TreeEntry
+from dulwich.objects import Blob, Commit, ObjectID, Tree, TreeEntry
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from ggez_hub.cards import BadCard, CardDocument, read_card
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.hub.client import COMMIT
 from ggez_hub.regions.kof import SHIPPED_RELEASE, releases
 from ggez_hub.regions.kof_import import import_release
 
@@ -159,6 +160,33 @@ def _content_at(repo: Repo, commit: Commit, path: str) -> bytes | None:
         return None
     found = repo[sha]
     return found.data if isinstance(found, Blob) else None
+
+
+# What decides an answer: all of the program but what only shows, serves or trains.
+DECISIVE = ("ggez_hub", "recipes", ".github/requirements/eval.txt")
+BESIDE = frozenset({b"charts", b"cli", b"embedded", b"humans", b"site", b"training"})
+
+
+def same_evaluator(repository: Path, evaluator: str) -> bool:
+    """Whether the program at a commit of the clone would answer as that of its head does."""
+    with Repo(str(repository)) as repo:
+        wanted = ObjectID(evaluator.encode())
+        if not COMMIT.fullmatch(evaluator) or wanted not in repo.object_store:
+            return False
+        before = _commit(repo.object_store, wanted)
+        now = _commit(repo.object_store, repo.head())
+        return all(_decisive(repo, before, path) == _decisive(repo, now, path) for path in DECISIVE)
+
+
+def _decisive(repo: Repo, commit: Commit, path: str) -> object:
+    try:
+        _, sha = tree_lookup_path(repo.__getitem__, commit.tree, path.encode())
+    except KeyError:
+        return None
+    found = repo[sha]
+    if not isinstance(found, Tree):
+        return sha
+    return [entry for entry in found.items() if entry.path not in BESIDE]
 
 
 FOLDER = "kof"

@@ -11,6 +11,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from ggez_hub.automation.remote_evaluation import evidence_at
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, read_card
+from ggez_hub.evaluation.results.evidence import RESULTS
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.commits import head_of
 from ggez_hub.registry.constants import INDEX_REPO
@@ -26,6 +27,14 @@ class IndexedCard:
 
     document: CardDocument
     at: RepoAtCommit
+
+    def fetch_results(self, hub: Hub, name: str) -> Path | None:
+        """The folder with the results of the card `name`, without predictions; None without evidence."""
+        files = evidence_at(self.at, f"evidence/{name}")
+        if files is None:
+            return None
+        fetched = hub.fetch(INDEX_REPO, self.at.revision, [files[RESULTS]], "dataset")
+        return fetched / "evidence" / name
 
     def fetch_evidence(self, hub: Hub, name: str, folder: Path) -> bool:
         """Fetch the results and predictions of the card `name`; False if the index has none."""

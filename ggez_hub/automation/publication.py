@@ -23,9 +23,9 @@ from ggez_hub.automation.remote_evaluation import evidence_in, fetch_delivery, r
 from ggez_hub.automation.result_repository import Pusher
 from ggez_hub.cards import BadCard, CardDocument, read_card, render_card
 from ggez_hub.digests import sha256_file
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import GgezError, first_line
 from ggez_hub.evaluation.gates.outcome import GateReport
-from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.evidence import RESULTS, open_evidence, read_header
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import Content, head_of, write_access
 from ggez_hub.parity.beta_choice import choose_for
@@ -119,7 +119,7 @@ class Publisher:
             try:
                 found[path] = self._outcome(path, read_card(place), known)
             except BadCard as problem:
-                reason = f"not measured: {_first_line(problem)}"
+                reason = f"not measured: {first_line(problem)}"
                 found[path] = Outcome(known.document if known else None, reason)
             self.say(f"{path}: {found[path].standing}")
         return found
@@ -135,13 +135,13 @@ class Publisher:
                 return Outcome(None, f"left out: {repo} is not on {self.hub.endpoint}")
             if card.status.state != "active" or not card.pinned:
                 return Outcome(document, "not measured: not active, or not pinned yet")
-            if indexed is not None and known is not None:
+            if indexed is not None and known is not None and not _is_measured_anew(out, known):
                 return self._known(replace(proposed, document=known), indexed, out)
             return self._judged(self._measured(proposed, out), out)
         # The repository, its files and what a model does are a stranger's: anything may be raised.
         except Exception as problem:
             # A measurement in the index is not lost because something cannot be read now.
-            return Outcome(known or document, f"not measured: {_first_line(problem)}")
+            return Outcome(known or document, f"not measured: {first_line(problem)}")
 
     def _measured(self, proposed: ProposedCard, out: Path) -> Evaluated:
         """A card measured here, or on HF Jobs where its base is too large for a runner."""
@@ -246,13 +246,18 @@ class Publisher:
         try:
             done = pusher.push(path, outcome.document.card)
         except Exception as problem:
-            return Standing(path, outcome.standing, reason=_first_line(problem))
+            return Standing(path, outcome.standing, reason=first_line(problem))
         return Standing(path, outcome.standing, done.place, done.form, done.reason)
 
 
-def _first_line(problem: Exception) -> str:
-    said = problem.message if isinstance(problem, GgezError) else str(problem)
-    return said.strip().partition("\n")[0] or type(problem).__name__
+def _is_measured_anew(out: Path, known: CardDocument) -> bool:
+    """Whether the folder holds other results of the registry than the card of the index, as
+    `registry eval --stale` leaves them."""
+    if not (out / RESULTS).is_file():
+        return False
+    header, curve = read_header(out), known.card.curve
+    rows = [] if curve == "unknown" else [row for own in curve.values() for row in own.values()]
+    return header.measured_by == "registry" and header.sha256 not in {r.predictions for r in rows}
 
 
 def recipe_of(found: Evaluated, hub: Hub) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from ggez_hub.automation.suite import Suite
 from ggez_hub.evaluation.answers.cache import AnswerCache
-from ggez_hub.evaluation.models import model_in
+from ggez_hub.evaluation.models import ModelUnderTest, model_in
 from ggez_hub.evaluation.models.backend import find_backend
 from ggez_hub.evaluation.models.judge_model import JudgeModel
 from ggez_hub.families import Family, detect_family
@@ -23,13 +24,15 @@ def methods_of(suite: Suite, family: Family) -> tuple[str, ...]:
     return tuple(suite.methods or find_backend(family).methods)
 
 
-def open_judge(suite: Suite, hub: Hub) -> JudgeModel | None:
+def open_judge(
+    suite: Suite, hub: Hub, known: Callable[[ModelUnderTest], AnswerCache]
+) -> JudgeModel | None:
     """The judge of a suite, fetched; None without one. Raises NotFit, and what the hub raises."""
     if suite.judge is None:
         return None
     at, files = _judge_files(suite.judge, hub)
     folder = hub.fetch(at.repo, at.revision, files)
-    return JudgeModel(at.repo, model_in(folder, detect_family(folder)), lambda model: AnswerCache())
+    return JudgeModel(at.repo, model_in(folder, detect_family(folder)), known)
 
 
 def judge_bytes(suite: Suite, hub: Hub) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from pydantic import ValidationError
 
 from ggez_hub import text_files
@@ -25,6 +25,8 @@ from ggez_hub.safe_yaml import load_mapping
 from ggez_hub.validation_errors import MISSING, MOST, Problem, problems
 from ggez_hub.yaml_text import Lines, path_at
 
+# The Hub's own (huggingface_hub.repocard.REGEX_YAML_BLOCK), whose import would load its client.
+FRONT_MATTER = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))")
 # Letters of a card that is kept in memory once it was read.
 MOST_REMEMBERED = 1_000_000
 # From a version to the next: MIGRATIONS[1] turns a block of version 1 into one of version 2.
@@ -93,7 +95,7 @@ class CardText:
     @classmethod
     def of(cls, text: str, where: str) -> CardText:
         """Raises BadCard where there is no front matter."""
-        match = REGEX_YAML_BLOCK.match(text)
+        match = FRONT_MATTER.match(text)
         if match is None:
             mark = " (it begins with a byte order mark)" if text.startswith("\ufeff") else ""
             raise BadCard(

@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
-from huggingface_hub.repocard_data import eval_results_to_model_index
-
 from ggez_hub.cards.curve import CurveRow
 from ggez_hub.cards.safety import plain_letters, plain_text
 from ggez_hub.cards.schema import AdapterCard
@@ -48,6 +45,9 @@ def as_the_hub_reads(front_matter: dict[str, Any]) -> dict[str, Any]:
     What the class refuses would be refused on upload, and breaks every program that loads the
     card with it.
     """
+    # The client of the Hub comes with it, which takes longer to load than a card to read.
+    from huggingface_hub import ModelCardData
+
     try:
         data: dict[str, Any] = ModelCardData(**front_matter).to_dict()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, AttributeError, KeyError) as error:
@@ -115,6 +115,9 @@ def model_index(
     name: str, rows: Mapping[str, CurveRow], pipeline: str | None, data: Mapping[str, HubDataset]
 ) -> list[dict[str, Any]]:
     """The `model-index` of a model card; `data` has the data sets of tasks, where they are known."""
+    from huggingface_hub import EvalResult
+    from huggingface_hub.repocard_data import eval_results_to_model_index
+
     results = [
         EvalResult(
             task_type=pipeline or "other",
@@ -143,6 +146,8 @@ def leaderboard_entries(
     rows: Mapping[str, CurveRow], data: Mapping[str, HubDataset], notes: str
 ) -> list[dict[str, Any]]:
     """The content of `.eval_results/*.yaml`: an entry for each task whose data set is known."""
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
     return eval_result_entries_to_yaml(
         [
             EvalResultEntry(

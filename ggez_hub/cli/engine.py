@@ -15,10 +15,11 @@ from ggez_hub.execution import Engine, Executor
 from ggez_hub.extras import require
 
 F = TypeVar("F", bound=Callable[..., Any])
+SHARDS_OF_A_MODEL = "How many tasks the questions of each model are divided into.  [default: as many as keep workers busy]"
 
 
-def engine_options(*, divided: bool = False, jobs: bool = False) -> Callable[[F], F]:
-    """Add --on and --workers, which give the command `engine`; with `divided` --shards too.
+def engine_options(shards: str, *, jobs: bool = False) -> Callable[[F], F]:
+    """Add --on and --workers, which give the command `engine`, and --shards with this help.
 
     With `jobs` it may run on HF Jobs, for --budget.
     """
@@ -38,10 +39,8 @@ def engine_options(*, divided: bool = False, jobs: bool = False) -> Callable[[F]
             type=click.IntRange(1, 4096),
             help="How many tasks run at once.  [default: 1; on a cluster as many as it has room for]",
         ),
+        click.option("--shards", type=click.IntRange(1, 4096), help=shards),
     ]
-    if divided:
-        help_text = "How many tasks a stage is divided into, at most.  [default: one for each part]"
-        options.append(click.option("--shards", type=click.IntRange(1), help=help_text))
     if jobs:
         help_text = "With jobs:MACHINE: what all jobs together may cost, in US dollars."
         options.append(click.option("--budget", type=click.FloatRange(0), help=help_text))

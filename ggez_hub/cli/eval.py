@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ggez_hub.cards import alpha_record
-from ggez_hub.cli.models import ModelProvider, cache_option
+from ggez_hub.cli.asked_measurements import AskedEval, points_of
+from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options
+from ggez_hub.cli.models import cache_option
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE, out_option
 from ggez_hub.cli.scores import print_scores
-from ggez_hub.errors import UsageProblem
+from ggez_hub.execution import Engine
 from ggez_hub.hub_connection import connect
 from ggez_hub.progress import task
 from ggez_hub.quantities import counted, interval_text
-from ggez_hub.regions import Alpha, alpha, find_region
+from ggez_hub.regions import Alpha, alpha
 
 
 @click.command("eval")
@@ -50,6 +53,7 @@ from ggez_hub.regions import Alpha, alpha, find_region
     type=FOLDER,
     help="Pictures that a data set names by address, each file named by the address' sha256.",
 )
+@engine_options(SHARDS_OF_A_MODEL)
 @cache_option
 @click.option(
     "--key-variable",
@@ -77,6 +81,8 @@ def eval_command(
     include: tuple[Path, ...],
     data: Path | None,
     pictures: Path | None,
+    engine: Engine,
+    shards: int | None,
     cached: bool,
     key_variable: str | None,
     parallel: int,
@@ -92,41 +98,53 @@ def eval_command(
     judge. Scores, parity and every answer are kept: `ggez-hub verify DIR` recomputes every figure of the results, and with `--rerun K` MODEL
     answers some of them again.
     """
-    from ggez_hub.evaluation.models.judge_model import with_judge
     from ggez_hub.evaluation.sweep.run import sweep
-    from ggez_hub.registry.task_data import TaskData, find_tasks
+    from ggez_hub.evaluation.sweep.tasks import answer_tasks
 
-    if (adapter is None) != (beta is None):
-        raise UsageProblem("--adapter and --beta go together", "eval BASE --adapter DIR --beta 0.5")
-    region = find_region(region_name)
-    tasks = find_tasks(suites, include)
-    factor = alpha(region) if given_alpha is None else Alpha.from_user(given_alpha, region)
+    asked = AskedEval(
+        model=_absolute(model),
+        adapter=adapter and _absolute(adapter),
+        beta=beta,
+        judge=judge and _absolute(judge),
+        suites=tuple(map(_absolute, suites)),
+        region=region_name,
+        target=target.absolute(),
+        include=tuple(folder.absolute() for folder in include),
+        data=data and data.absolute(),
+        pictures=pictures and pictures.absolute(),
+        cached=cached,
+        key_variable=key_variable,
+        parallel=parallel,
+        hub=hub,
+    )
     with connect(hub, quiet=out.quiet) as server:
-        models = ModelProvider(server, target, cached, key_variable, parallel)
-        judged_by, judge_place = models.judge(judge) if judge else (None, None)
-        named = models.model(model, adapter, beta, judged_by)
-        subject = named.subject
-        source = TaskData(server, data, pictures, subject.methods)
-        prepared, empty = source.prepare(tasks, region)
-        origin = source.origin(tasks, target, named.place, named.adapters, judge_place)
-    if subject.remark:
-        out.note(subject.remark)
-    if empty:
-        out.note(f"Left out, without items of {region.id}: {', '.join(empty)}")
-    with task("asking") as asking:
+        opened = asked.find(server)
+    region, named = opened.region, opened.named
+    factor = alpha(region) if given_alpha is None else Alpha.from_user(given_alpha, region)
+    if named.subject.remark:
+        out.note(named.subject.remark)
+    if opened.empty:
+        out.note(f"Left out, without items of {region.id}: {', '.join(opened.empty)}")
+    with answer_tasks(engine, asked, shards) as tasks, task("asking") as asking:
         evidence = sweep(
-            [subject],
-            with_judge(prepared, judged_by, subject.methods),
+            [named.subject],
+            opened.tasks,
             region,
             alpha_record(factor),
             target,
-            known=models.known,
+            known=opened.source.known,
             trained_on=named.trained_on,
-            origin=origin,
+            origin=opened.origin,
             progress=asking.update,
+            before=partial(tasks.answer, 0, points_of(opened, target)) if tasks else None,
         )
     _print_tasks(target, out)
     print_scores(evidence.place, out)
+
+
+def _absolute(named: str) -> str:
+    """A folder or file by its absolute path, another name as it is."""
+    return str(Path(named).absolute()) if Path(named).exists() else named
 
 
 def _print_tasks(target: Path, out: Output) -> None:

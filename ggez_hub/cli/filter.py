@@ -48,7 +48,9 @@ class FilterPlace(Place):
     help="With s3://: a folder here, or one that a cluster sees, in which the output is made before it "
     "is sent.  [default: the current one]",
 )
-@engine_options(divided=True, jobs=True)
+@engine_options(
+    "How many tasks a stage is divided into, at most.  [default: one for each part]", jobs=True
+)
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
 @click.option(
     "--evaluate",

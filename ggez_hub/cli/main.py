@@ -10,6 +10,7 @@ from typing import NamedTuple
 import click
 
 from ggez_hub import __version__
+from ggez_hub.extras import without_collections
 
 
 class CommandEntry(NamedTuple):
@@ -114,7 +115,8 @@ class CommandTable(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        module = importlib.import_module(f"ggez_hub.cli.{entry.module}")
+        with without_collections():
+            module = importlib.import_module(f"ggez_hub.cli.{entry.module}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 

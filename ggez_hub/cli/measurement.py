@@ -25,6 +25,7 @@ from ggez_hub.recipe_file import read_recipe
 from ggez_hub.regions import Region, find_region
 
 if TYPE_CHECKING:
+    from ggez_hub.evaluation.answers.meeting import Meeting
     from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
     from ggez_hub.evaluation.models import ModelUnderTest
     from ggez_hub.evaluation.models.model_under_test import StoredModel
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.results.header import AdapterRecord, Origin, SweptParts
     from ggez_hub.evaluation.sweep.recipe import SweepRecipe, TrainedOn
     from ggez_hub.evaluation.sweep.run import JointFineTune
+    from ggez_hub.evaluation.sweep.tasks import Points
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,25 @@ class OpenedSweep:
     source: ModelProvider
     found: tuple[LocalModel, ...]
 
+    def joint_of(self, grid: Grid) -> JointFineTune | None:
+        """The joint fine-tune, which is measured beside the plain grid."""
+        return None if grid.parts else self.joint
+
+    def points(self, grid: Grid) -> Points:
+        """What is asked in the results folder of a grid."""
+        from ggez_hub.evaluation.sweep.run import work_folder
+        from ggez_hub.evaluation.sweep.tasks import Points
+
+        joint = self.joint_of(grid)
+        work = work_folder(grid.models, self.tasks, self.region, grid.results)
+        return Points(
+            grid.models,
+            self.tasks,
+            work,
+            lambda model: self.source.known(model, work),
+            joint.model if joint else None,
+        )
+
     def models_with(self, parts: SweptParts | None) -> tuple[ModelUnderTest, ...]:
         """The models of a results folder that was measured with `parts`; raises UsageProblem."""
         for grid in self.grids:
@@ -75,8 +96,12 @@ class OpenedSweep:
         )
 
 
-def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSweep:
+def open_recipe(
+    file: Path, target: Path, hub: Hub, *, cached: bool, meeting: Meeting | None = None
+) -> OpenedSweep:
     """Read a recipe and fetch what it names; `target` is the results folder.
+
+    In `meeting` the answers of this process meet those of others, if there are others.
 
     Raises UsageProblem, and what fetching, tasks and data raise.
     """
@@ -99,7 +124,7 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     records = tuple(map(_record_of, adapters))
     if len({tuple(sorted(record.files.items())) for record in records}) < len(records):
         raise UsageProblem("an adapter is named twice", "Name it once: its betas may be larger.")
-    source = ModelProvider(hub, target, cached)
+    source = ModelProvider(hub, target, cached, meeting=meeting)
     judge, judge_place = (
         source.judge(_relative(recipe.judge, here)) if recipe.judge else (None, None)
     )

@@ -22,6 +22,7 @@ from ggez_hub.cli.parameters import (
 )
 from ggez_hub.cli.resolution import print_runtimes
 from ggez_hub.errors import UsageProblem
+from ggez_hub.extras import without_collections
 from ggez_hub.families import Family, detect_family, get_family
 from ggez_hub.progress import task
 from ggez_hub.quantities import counted
@@ -160,8 +161,9 @@ def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
             }
         )
         return
-    from ggez_hub.merging.similarity import cosines
-    from ggez_hub.registry.local_merge.merge import merge_folders
+    with without_collections():
+        from ggez_hub.merging.similarity import cosines
+        from ggez_hub.registry.local_merge.merge import merge_folders
 
     paths = [adapter.source.path for adapter in inputs.adapters]
     # A single adapter has nothing to be compared with: it is not read twice.

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.hub_connection import connect
+from ggez_hub.extras import without_collections
 from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def of_options(
 
     Raises UsageProblem.
     """
-    from ggez_hub.registry.local_merge.inputs import WeightedSource, on_disk
+    with without_collections():
+        from ggez_hub.registry.local_merge.inputs import WeightedSource, on_disk
 
     count = len(adapters)
     each_beta = _for_each(betas, count, "betas", "--beta")
@@ -108,6 +109,8 @@ def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Merge
     family: str | None = recipe.family
     with TemporaryDirectory(prefix="ggez-hub-") as staging:
         if remote:
+            from ggez_hub.hub_connection import connect
+
             with connect(hub, quiet=quiet) as server:
                 base = None
                 if recipe.base in remote:

@@ -19,6 +19,7 @@ from ggez_hub.registry.contribution.training_metadata import REPO
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.answers.cache import AnswerCache
+    from ggez_hub.evaluation.answers.meeting import Meeting
     from ggez_hub.evaluation.models import ModelUnderTest
     from ggez_hub.evaluation.models.backend import EvaluationBackend
     from ggez_hub.evaluation.models.judge_model import JudgeModel
@@ -131,6 +132,7 @@ class ModelProvider:
     target        the results folder, in which the pictures are kept that a model draws
     cached        whether answers are kept in the user's cache
     key_variable, parallel   how an endpoint is asked
+    meeting       where the answers of this process meet those of others, if there are others
     """
 
     hub: Hub
@@ -138,6 +140,7 @@ class ModelProvider:
     cached: bool
     key_variable: str | None = None
     parallel: int = 8
+    meeting: Meeting | None = None
 
     def model(
         self, named: str, adapter: str | None, beta: float | None, judge: JudgeModel | None = None
@@ -209,10 +212,12 @@ class ModelProvider:
         Of a model whose weights are not known, those of this run only.
         """
         from ggez_hub.evaluation.answers.cache import AnswerCache
+        from ggez_hub.evaluation.answers.meeting import MetAnswers
         from ggez_hub.evaluation.models.backend import kept_answers
 
-        if not self.cached:
-            return AnswerCache()
-        if not model.shared:
+        kept = kept_answers(model) if self.cached and model.shared else None
+        if self.meeting is not None:
+            return MetAnswers(self.meeting, kept or AnswerCache())
+        if self.cached and kept is None:
             return AnswerCache(work / f"{model.digest}.sqlite")
-        return kept_answers(model)
+        return kept or AnswerCache()

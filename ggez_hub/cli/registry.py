@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cards import read_card
-from ggez_hub.cli.ci.workflow import answer, clone_option, keep_option, program_commit
 from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, out_option
+from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE
+from ggez_hub.cli.registry_eval import eval_command
 from ggez_hub.cli.trust import signing_option
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hardware import size_text
 from ggez_hub.hub_connection import connect
-from ggez_hub.progress import task
 from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region
 from ggez_hub.registry.constants import INDEX_REPO
@@ -129,48 +128,10 @@ def index_verify(hub: str, out: Output) -> None:
 
 @click.group("registry", cls=Group)
 def registry_command() -> None:
-    """For maintainers: measure a card; list what is out of date, and what a yank reaches."""
+    """For maintainers: measure cards; list what is out of date, and what a yank reaches."""
 
 
-@registry_command.command("eval")
-@click.argument("card", type=FILE)
-@out_option("A folder for what is measured.", NEW_FOLDER)
-@clone_option
-@keep_option
-@hub_option
-@output_options
-def eval_command(
-    card: Path, target: Path, repository: Path, keep: Path | None, hub: str, out: Output
-) -> None:
-    """Measure one card by the registry's tasks, and gate it, as `ci evaluate` does for a pull request.
-
-    Writes results, predictions, the measured card and the comment into the folder. The evaluator that
-    the rows name is the commit of the clone. Ends with 3 if a gate fails.
-    """
-    from dulwich.errors import NotGitRepository
-
-    from ggez_hub.automation.contribution_rules import ProposedCard
-    from ggez_hub.automation.evaluation import evaluate
-    from ggez_hub.automation.remote_evaluation import digest_of
-
-    document = read_card(card)
-    if document.card.adapter is None:
-        raise UsageProblem(
-            f"{card} does not name where its adapter is",
-            "Add `adapter: {repo, revision}` to its `ggez:` block.",
-        )
-    try:
-        evaluator = program_commit(repository)
-    except NotGitRepository as error:
-        raise UsageProblem(
-            f"{repository} is not a clone of the registry", "Give one with --repository."
-        ) from error
-    proposed = ProposedCard(card.as_posix(), document, None)
-    with connect(hub, quiet=True) as server, task(card.name) as measuring:
-        found = evaluate(
-            proposed, server, target, evaluator=evaluator, keep=keep, progress=measuring.update
-        )
-    answer([found], digest_of(document), target, out)
+registry_command.add_command(eval_command)
 
 
 @registry_command.command("stale")

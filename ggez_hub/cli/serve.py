@@ -58,7 +58,7 @@ from ggez_hub.errors import GgezError, UsageProblem
     "webhook_hosts",
     multiple=True,
     metavar="HOST",
-    help="A host to which webhooks may be sent (`hub webhook add`); to others none are.",
+    help="A host to which webhooks may be sent, of `hub webhook add` and of users; to others none are.",
 )
 @click.option(
     "--jobs",

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ggez_hub.cards import alpha_record
-from ggez_hub.cli.engine import engine_options
+from ggez_hub.cli.asked_measurements import AskedSweep
+from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options
 from ggez_hub.cli.models import cache_option, card_of
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER, out_option
 from ggez_hub.cli.scores import print_scores
-from ggez_hub.cli.swept_points import AskedSweep, answer_points
 from ggez_hub.command_line import command_line
-from ggez_hub.execution import THIS_PROCESS, Engine
+from ggez_hub.execution import Engine
 from ggez_hub.hub_connection import connect
 from ggez_hub.progress import task
 from ggez_hub.regions import Alpha, alpha
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.command("sweep")
 @click.argument("recipe", type=FILE)
 @out_option("The results folder; one of this very sweep is completed.", NEW_FOLDER)
-@engine_options()
+@engine_options(SHARDS_OF_A_MODEL)
 @cache_option
 @hub_option
 @output_options
@@ -36,6 +37,7 @@ def sweep_command(
     recipe: Path,
     target: Path,
     engine: Engine,
+    shards: int | None,
     cached: bool,
     hub: str,
     out: Output,
@@ -48,31 +50,33 @@ def sweep_command(
     """
     from ggez_hub.cli.measurement import open_recipe
     from ggez_hub.evaluation.sweep.run import sweep
+    from ggez_hub.evaluation.sweep.tasks import answer_tasks
 
     with connect(hub, quiet=out.quiet) as server:
         opened = open_recipe(recipe, target, server, cached=cached)
     given, region = opened.recipe.alpha, opened.region
-    if engine != THIS_PROCESS:
-        answer_points(AskedSweep(recipe.absolute(), target.absolute(), hub, cached), opened, engine)
     factor = alpha(region) if given is None else Alpha.from_user(given, region)
-    for grid in opened.grids:
-        with task(grid.parts.name if grid.parts else "asking") as asking:
-            sweep(
-                grid.models,
-                opened.tasks,
-                region,
-                alpha_record(factor),
-                grid.results,
-                known=opened.source.known,
-                adapters=opened.adapters,
-                parts=grid.parts,
-                joint=None if grid.parts else opened.joint,
-                trained_on=opened.trained_on,
-                held_out=opened.held_out,
-                origin=grid.origin,
-                policy=opened.recipe.policy,
-                progress=asking.update,
-            )
+    asked = AskedSweep(recipe.absolute(), target.absolute(), hub, cached)
+    with answer_tasks(engine, asked, shards) as tasks:
+        for number, grid in enumerate(opened.grids):
+            with task(grid.parts.name if grid.parts else "asking") as asking:
+                sweep(
+                    grid.models,
+                    opened.tasks,
+                    region,
+                    alpha_record(factor),
+                    grid.results,
+                    known=opened.source.known,
+                    adapters=opened.adapters,
+                    parts=grid.parts,
+                    joint=opened.joint_of(grid),
+                    trained_on=opened.trained_on,
+                    held_out=opened.held_out,
+                    origin=grid.origin,
+                    policy=opened.recipe.policy,
+                    progress=asking.update,
+                    before=partial(tasks.answer, number, opened.points(grid)) if tasks else None,
+                )
     print_scores(target, out)
     out.line("")
     out.lines(_next_steps(target, opened))

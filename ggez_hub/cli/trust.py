@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from pydantic import ValidationError
 
 from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, output_options
@@ -18,11 +17,9 @@ from ggez_hub.cli.parameters import FILE
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub.client import Signatures
-from ggez_hub.registry.constants import policy_file
-from ggez_hub.registry.trust.policy import Signer, key_digest, read_policy, write_policy
-from ggez_hub.validation_errors import listed
 
 if TYPE_CHECKING:
+    from ggez_hub.registry.trust.policy import Signer
     from ggez_hub.registry.trust.signing import SigningKey
 
 R = TypeVar("R")
@@ -68,6 +65,7 @@ def _signing(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 def signing(value: str) -> SigningKey:
     """What --signing-key names; raises UsageProblem for a file that is not there."""
+    from ggez_hub.registry.trust.policy import read_policy
     from ggez_hub.registry.trust.signing import KEYLESS, signing_key
 
     if value != KEYLESS and not Path(value).is_file():
@@ -94,6 +92,8 @@ def trust_command() -> None:
 @output_options
 def trust_show(out: Output) -> None:
     """Print the policy, and where it is from."""
+    from ggez_hub.registry.constants import policy_file
+    from ggez_hub.registry.trust.policy import read_policy
 
     policy, own = read_policy(), policy_file()
     place = str(own) if own.is_file() else "shipped with ggez-hub"
@@ -129,6 +129,10 @@ def trust_add(
 
     To rotate a key, add the new one, and give the old one its last day with --until.
     """
+    from pydantic import ValidationError
+
+    from ggez_hub.registry.trust.policy import Signer, key_digest, read_policy, write_policy
+    from ggez_hub.validation_errors import listed
 
     pem = key.read_text(encoding="utf-8") if key else None
     if pem is not None:
@@ -158,6 +162,7 @@ def trust_add(
 @output_options
 def trust_remove(owner: str, signer: str | None, out: Output) -> None:
     """Let nobody, or one signer less, sign for an OWNER."""
+    from ggez_hub.registry.trust.policy import read_policy, write_policy
 
     before = read_policy()
     policy = before.without(owner, signer)

@@ -18,7 +18,7 @@ from ggez_hub.embedded.time_limits import TimedProtocol
 
 LOCALHOST = "127.0.0.1"
 # Bytes that are read of a connection at once. asyncio's own 256 KiB are much where a client opens dozens.
-_READ = 64 << 10
+_READ = 128 << 10
 
 
 class Protocol(TimedProtocol):

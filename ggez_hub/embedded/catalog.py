@@ -42,6 +42,15 @@ class RepoRecord:
         return URL_PREFIXES[self.type] + self.id
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An LFS object of a repo; when it came, or was last announced, in seconds since 1970."""
+
+    oid: str
+    size: int
+    used: int
+
+
 class Catalog:
     """The table of repos. Names that differ only in case are one name."""
 
@@ -179,8 +188,14 @@ class Catalog:
     def unlink(
         self, repo: RepoRecord, keep: Collection[str], before: int, *, dry_run: bool
     ) -> list[str]:
-        """Forget the LFS objects of a repo but for `keep`, and what was used since `before`: these."""
-        query = "SELECT oid FROM objects WHERE repo = ? AND used < ?"
+        """Forget the LFS objects of a repo but for `keep`, the files of a bucket, and what was used since `before`.
+
+        Returns what is forgotten.
+        """
+        query = (
+            "SELECT oid FROM objects WHERE repo = ? AND used < ? AND NOT EXISTS "
+            "(SELECT 1 FROM bucket_files AS file WHERE file.repo = objects.repo AND file.oid = objects.oid)"
+        )
         with self._database.transaction() as connection:
             rows = connection.execute(query, (repo.key, before)).fetchall()
             unused = [row["oid"] for row in rows if row["oid"] not in keep]
@@ -190,6 +205,18 @@ class Catalog:
                     [(repo.key, oid) for oid in unused],
                 )
         return unused
+
+    def release(self, repo: RepoRecord, oids: Iterable[str]) -> list[str]:
+        """Let a repo hold `oids` no longer; those that no other repo holds."""
+        orphans = []
+        with self._database.transaction() as connection:
+            for oid in oids:
+                connection.execute(
+                    "DELETE FROM objects WHERE repo = ? AND oid = ?", (repo.key, oid)
+                )
+                if not connection.execute("SELECT 1 FROM objects WHERE oid = ?", (oid,)).fetchone():
+                    orphans.append(oid)
+        return orphans
 
     def linked(self, repo: RepoRecord, oids: Iterable[str]) -> dict[str, int]:
         """Which of `oids` a repo holds, with their sizes."""
@@ -210,6 +237,11 @@ class Catalog:
         """The sizes of a repo's LFS objects."""
         rows = self._database.rows("SELECT DISTINCT size FROM objects WHERE repo = ?", repo.key)
         return {row["size"] for row in rows}
+
+    def held(self, repo: RepoRecord) -> list[Held]:
+        """The LFS objects of a repo, largest first."""
+        query = "SELECT oid, size, used FROM objects WHERE repo = ? ORDER BY size DESC, oid"
+        return [from_row(Held, row) for row in self._database.rows(query, repo.key)]
 
     def used_storage(self, repo: RepoRecord) -> int:
         """The bytes of a repo's LFS objects."""

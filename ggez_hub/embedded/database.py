@@ -229,8 +229,91 @@ CREATE TRIGGER discussion_commented AFTER INSERT ON events WHEN NEW.kind = 'comm
 END;
 """
 
+# Collections. Files of buckets. Webhooks of users, who are told of what they may see: `watched` is JSON, a list of names with the type
+# of each where it is not any. A bounded number of deliveries waits for each. Whom a xorb counts against until a
+# file is made of it.
+_V5: Final = """
+CREATE TABLE collections (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    owner INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    title TEXT NOT NULL,
+    description TEXT,
+    private INTEGER NOT NULL,
+    theme TEXT NOT NULL DEFAULT 'blue',
+    position INTEGER NOT NULL,
+    updated INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
+);
+CREATE INDEX collections_by_owner ON collections (owner);
+CREATE TABLE collection_items (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    collection INTEGER NOT NULL REFERENCES collections ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    note TEXT,
+    repo INTEGER REFERENCES repos ON DELETE CASCADE,
+    paper TEXT,
+    nested INTEGER REFERENCES collections ON DELETE CASCADE,
+    UNIQUE (collection, repo),
+    UNIQUE (collection, paper),
+    UNIQUE (collection, nested)
+);
+CREATE INDEX collection_items_by_repo ON collection_items (repo);
+CREATE INDEX collection_items_by_paper ON collection_items (paper);
+CREATE INDEX collection_items_by_nested ON collection_items (nested);
+ALTER TABLE webhooks ADD COLUMN owner INTEGER REFERENCES accounts ON DELETE CASCADE;
+ALTER TABLE webhooks ADD COLUMN domains TEXT NOT NULL DEFAULT 'repo discussion';
+ALTER TABLE webhooks ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;
+UPDATE webhooks SET watched = json_array(json_object('name', watched));
+DROP VIEW watched_repos;
+CREATE VIEW webhooks_that_see AS
+    SELECT webhooks.key AS webhook, repos.key AS repo FROM webhooks, repos
+    WHERE owner IS NULL OR private = 0 OR namespace IN (
+        SELECT name FROM accounts WHERE accounts.key = owner UNION ALL
+        SELECT name FROM members JOIN accounts ON accounts.key = org WHERE user = owner
+    ) OR EXISTS (SELECT 1 FROM accounts WHERE accounts.key = owner AND admin);
+CREATE VIEW watched_repos AS
+    SELECT DISTINCT webhooks.key AS webhook, repos.key AS repo, repos.type AS type,
+        namespace || '/' || repos.name AS name, private
+    FROM webhooks, json_each(watched) AS item, repos
+    WHERE NOT disabled
+    AND json_extract(item.value, '$.name') COLLATE NOCASE IN (namespace, namespace || '/' || repos.name)
+    AND coalesce(json_extract(item.value, '$.type'), repos.type) IN ('user', 'org', repos.type)
+    AND EXISTS (
+        SELECT 1 FROM webhooks_that_see AS seen WHERE seen.webhook = webhooks.key AND seen.repo = repos.key
+    );
+CREATE TABLE bucket_files (
+    repo INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    oid TEXT NOT NULL,
+    mtime INTEGER,
+    content_type TEXT,
+    uploaded INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER)),
+    PRIMARY KEY (repo, path),
+    FOREIGN KEY (repo, oid) REFERENCES objects (repo, oid) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX bucket_files_by_oid ON bucket_files (repo, oid);
+ALTER TABLE xorbs ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE xorbs ADD COLUMN account TEXT COLLATE NOCASE;
+CREATE INDEX xorbs_by_account ON xorbs (account) WHERE account IS NOT NULL;
+CREATE INDEX deliveries_by_webhook ON deliveries (webhook);
+CREATE TRIGGER delivery_recorded AFTER INSERT ON deliveries BEGIN
+    DELETE FROM deliveries WHERE key = NEW.key AND NOT EXISTS (
+        SELECT 1 FROM webhooks WHERE key = NEW.webhook AND instr(
+            domains, CASE WHEN NEW.scope LIKE 'discussion%' THEN 'discussion' ELSE 'repo' END
+        )
+    );
+    UPDATE webhooks SET failed = failed + 1 WHERE key = NEW.webhook AND EXISTS (
+        SELECT 1 FROM deliveries WHERE webhook = NEW.webhook LIMIT 1 OFFSET 1000
+    );
+    DELETE FROM deliveries WHERE webhook = NEW.webhook AND key <= (
+        SELECT key FROM deliveries WHERE webhook = NEW.webhook ORDER BY key DESC LIMIT 1 OFFSET 1000
+    );
+END;
+"""
+
 # From each version of the schema to the next.
-STEPS: Final = (_V1, _V2, _V3, _V4)
+STEPS: Final = (_V1, _V2, _V3, _V4, _V5)
 
 
 class Database:
@@ -250,8 +333,9 @@ class Database:
             while self._opened:
                 self._opened.pop().close()
 
-    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        return self._connection().execute(sql, values).fetchall()
+    def rows(self, sql: str, *values: Any, **named: Any) -> list[sqlite3.Row]:
+        """The rows of a query, with its values in order, or by name."""
+        return self._connection().execute(sql, named or values).fetchall()
 
     def row(self, sql: str, *values: Any) -> sqlite3.Row | None:
         """The first row of a query, or None."""

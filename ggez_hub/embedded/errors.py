@@ -115,6 +115,24 @@ class JobNotFoundError(HubError):
         super().__init__(f"there is no job {name[:100]!r} here")
 
 
+class CollectionNotFoundError(HubError):
+    """There is no such collection, or none that the caller may see, or no such item in it."""
+
+    status = 404
+
+    def __init__(self, message: str = "Collection not found") -> None:
+        super().__init__(message)
+
+
+class WebhookNotFoundError(HubError):
+    """The caller has no such webhook."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("Webhook not found")
+
+
 class AlreadyExistsError(HubError):
     """The name is taken."""
 

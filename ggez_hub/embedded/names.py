@@ -11,11 +11,14 @@ from dulwich.refs import Ref, check_ref_format
 
 from ggez_hub.embedded.errors import InvalidPathError, InvalidRequestError
 
-RepoType = Literal["model", "dataset", "space", "kernel"]
+# Repos with a history, and buckets, which have none.
+GitType = Literal["model", "dataset", "space", "kernel"]
+RepoType = GitType | Literal["bucket"]
 
-REPO_TYPES: Final[tuple[RepoType, ...]] = get_args(RepoType)
+REPO_TYPES: Final[tuple[GitType, ...]] = get_args(GitType)
+ALL_TYPES: Final[tuple[RepoType, ...]] = (*REPO_TYPES, "bucket")
 URL_PREFIXES: Final[dict[RepoType, str]] = {
-    kind: "" if kind == "model" else f"{kind}s/" for kind in REPO_TYPES
+    kind: "" if kind == "model" else f"{kind}s/" for kind in ALL_TYPES
 }
 MAX_PATH_BYTES: Final = 1024
 MAX_SEGMENT_BYTES: Final = 255
@@ -23,16 +26,17 @@ MAX_SEGMENT_BYTES: Final = 255
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 _PULL: Final = re.compile(r"refs/pr/([1-9][0-9]{0,8})")
 # First segments of the hub's own routes: a namespace of that name could not be reached.
-_RESERVED: Final = frozenset({"api", "lfs", "collections", *(f"{kind}s" for kind in REPO_TYPES)})
+_RESERVED: Final = frozenset({"api", "lfs", "collections", *(f"{kind}s" for kind in ALL_TYPES)})
 _FORBIDDEN: Final = re.compile("[\\\\\x00-\x1f\x7f\ud800-\udfff]")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
 def repo_type(value: object) -> RepoType:
     """`value` as a repo type; raises InvalidRequestError."""
-    if value not in REPO_TYPES:
-        raise InvalidRequestError(f"{value!r} is not a repo type: use {', '.join(REPO_TYPES)}")
-    return value
+    for kind in ALL_TYPES:
+        if value == kind:
+            return kind
+    raise InvalidRequestError(f"{value!r} is not a repo type: use {', '.join(ALL_TYPES)}")
 
 
 def check_name(name: str, what: str = "name") -> str:

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from dulwich.objects import Blob, Commit, ObjectID, Tag, Tree
-from dulwich.refs import Ref
+from dulwich.objects import Blob, ObjectID
 
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.commits import locate
 from ggez_hub.embedded.errors import EntryNotFoundError
 from ggez_hub.embedded.garbage import collection_lock
 from ggez_hub.embedded.lfs import SHA256, Pointer
-from ggez_hub.embedded.objects import Objects, encode
+from ggez_hub.embedded.objects import Objects
 from ggez_hub.embedded.pruning import prune
 from ggez_hub.embedded.reachable import Reachable
+from ggez_hub.embedded.rewriting import rewrite
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.embedded.xet.catalog import remove_unused
 from ggez_hub.embedded.xet.hashing import from_hex
@@ -151,68 +150,8 @@ def _store_plainly(store: HubStore, file: FileInfo) -> None:
 
 def _remove_small(store: HubStore, repo: RepoRecord, blobs: frozenset[str]) -> None:
     with store.git(repo) as git, git.lock():
-        rewriting = _Rewriting(git.objects, blobs)
-        for ref, oid in git.refs.values().items():
-            new = rewriting.rewritten(oid)
-            if new != oid:
-                git.move(Ref(encode(ref)), oid, new)
+        rewrite(git, dict.fromkeys(blobs, git.objects.write_blob(NOTE)))
         with store.git(repo) as after:
             found = Reachable(after.objects)
             found.add(after.refs.tips())
         prune(store.folder(repo), found.ids, math.inf)
-
-
-class _Rewriting:
-    """The objects of a repository with a note in place of `blobs`; each is written once."""
-
-    def __init__(self, objects: Objects, blobs: Iterable[str]) -> None:
-        self._objects = objects
-        note = objects.write_blob(NOTE)
-        self._new: dict[str, str] = dict.fromkeys(blobs, note)
-
-    def rewritten(self, tip: str) -> str:
-        """The id that a commit or an annotated tag has then."""
-        waiting = [tip]
-        while waiting:
-            oid = waiting[-1]
-            item = self._objects.store[ObjectID(oid.encode())]
-            below = self._below(item)
-            missing = [each for each in below if each not in self._new]
-            if oid in self._new or not missing:
-                waiting.pop()
-                self._new.setdefault(oid, self._written(oid, item))
-            else:
-                waiting += missing
-        return self._new[tip]
-
-    @staticmethod
-    def _below(item: object) -> list[str]:
-        if isinstance(item, Commit):
-            return [item.tree.decode(), *(parent.decode() for parent in item.parents)]
-        if isinstance(item, Tag):
-            return [item.object[1].decode()]
-        if isinstance(item, Tree):
-            return [entry.sha.decode() for entry in item.items() if entry.mode != 0o160000]
-        return []
-
-    def _written(self, oid: str, item: object) -> str:
-        if all(self._new[below] == below for below in self._below(item)):
-            return oid
-        if isinstance(item, Tree):
-            tree = Tree()
-            for entry in item.items():
-                sha = self._new.get(entry.sha.decode(), entry.sha.decode())
-                tree.add(entry.path, entry.mode, ObjectID(sha.encode()))
-            return self._objects.write(tree)
-        if isinstance(item, Commit):
-            item.tree = ObjectID(self._new[item.tree.decode()].encode())
-            item.parents = [ObjectID(self._new[each.decode()].encode()) for each in item.parents]
-            # It was for what stood there before.
-            item.gpgsig = None
-            return self._objects.write(item)
-        if isinstance(item, Tag):
-            kind, target = item.object
-            item.object = (kind, ObjectID(self._new[target.decode()].encode()))
-            item.signature = None
-            return self._objects.write(item)
-        return oid

@@ -1,4 +1,7 @@
-"""How much a user or an organisation may hold: their large files, each counted once, and what git holds."""
+"""How much a user or an organisation may hold: their large files, each counted once, and what git holds.
+
+And while it comes, the chunks that they sent and made no file of yet.
+"""
 
 from __future__ import annotations
 
@@ -47,13 +50,21 @@ class Quotas:
         )
         return int(row[0])
 
-    def check(self, name: str, more: int) -> None:
+    def unnamed(self, name: str) -> int:
+        """The bytes of the xorbs that count against an account, because no file is made of them yet."""
+        query = "SELECT coalesce(sum(size), 0) FROM xorbs WHERE account = ?"
+        return int(self._database.rows(query, name)[0][0])
+
+    def check(self, name: str, more: int, *, unnamed: bool = False) -> None:
         """Raise QuotaExceededError if an account may not hold `more` bytes beside what it holds.
 
-        Uploads that are under way at the same time do not see each other.
+        Uploads that are under way at the same time do not see each other, but by `unnamed` chunks.
         """
         quota = self.get(name)
-        if quota is not None and (used := self.used(name)) + more > quota:
+        if quota is None:
+            return
+        used = self.used(name) + (self.unnamed(name) if unnamed else 0)
+        if used + more > quota:
             raise QuotaExceededError(
                 f"The quota of {name} is {quota} bytes: it holds {used}, and this would add {more}. "
                 "Delete what is not needed, or ask who keeps this hub for more"

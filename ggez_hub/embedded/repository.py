@@ -24,7 +24,7 @@ from ggez_hub.embedded.errors import (
 )
 from ggez_hub.embedded.history import first_parents
 from ggez_hub.embedded.lfs import ATTRIBUTES_FILE, DEFAULT_ATTRIBUTES, Attributes
-from ggez_hub.embedded.names import REPO_TYPES, branch_ref, tag_ref, target_ref
+from ggez_hub.embedded.names import ALL_TYPES, branch_ref, tag_ref, target_ref
 from ggez_hub.embedded.objects import TEMPORARY_PACK, Objects
 from ggez_hub.embedded.reachable import Reachable
 from ggez_hub.embedded.refs import Refs
@@ -70,7 +70,7 @@ class RepoFolders:
 
     def all(self) -> Iterator[Path]:
         """The repositories that are there: the root may be a folder of other things, too."""
-        for kind in REPO_TYPES:
+        for kind in ALL_TYPES:
             yield from (self._root / f"{kind}s").glob("*/*.git")
 
     def interrupted(self) -> list[Path]:

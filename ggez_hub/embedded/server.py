@@ -26,10 +26,11 @@ class Server(AppServer):
         port: int = 0,
         limits: Limits | None = None,
         network: Network | None = None,
+        webhook_hosts: Collection[str] = (),
         jobs: JobRunner | None = None,
     ) -> None:
         limits, network = limits or Limits(), network or Network()
-        app = create_app(store, limits, network, jobs)
+        app = create_app(store, limits, network, webhook_hosts, jobs)
         super().__init__(app, host, port, limits.headers, network.tls())
 
 
@@ -64,7 +65,7 @@ def serve(
             store.owner_token()
             store.remove_abandoned()
             runner = JobRunner(store.root / "jobs") if jobs else None
-            server = Server(store, host, port, limits, network, runner)
+            server = Server(store, host, port, limits, network, webhook_hosts, runner)
             address = (network and network.public_url) or server.url
             with ExitStack() as stack:
                 stack.enter_context(server.socket)

@@ -1,7 +1,7 @@
 """A folder that holds a hub: repos as bare git repositories, large files by sha256 or in chunks, accounts in SQLite.
 
     root/
-      models|datasets|spaces|kernels/<namespace>/<name>.git
+      models|datasets|spaces|kernels|buckets/<namespace>/<name>.git
       lfs/<aa>/<bb>/<sha256>
       xet/<aa>/<bb>/<hash of a xorb>
       hub.sqlite3
@@ -25,15 +25,17 @@ from filelock import FileLock
 
 from ggez_hub.embedded.access_control import Grants
 from ggez_hub.embedded.accounts import Accounts, owner_token
+from ggez_hub.embedded.buckets import Buckets
 from ggez_hub.embedded.catalog import Catalog, RepoRecord
 from ggez_hub.embedded.changes import Change, Remove, put_files
+from ggez_hub.embedded.collections import Collections
 from ggez_hub.embedded.commits import Signature
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.discussions import Discussions
 from ggez_hub.embedded.errors import AlreadyExistsError, is_full
 from ggez_hub.embedded.lfs import LfsObjects, Signer
 from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
-from ggez_hub.embedded.names import REPO_TYPES, split_repo_id
+from ggez_hub.embedded.names import ALL_TYPES, split_repo_id
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.objects import DAMAGED
 from ggez_hub.embedded.packing import pack_loose
@@ -48,7 +50,7 @@ from ggez_hub.embedded.xet.storage import XetObjects
 _ABANDONED_AFTER: Final = 24 * 3600
 _UNREADABLE: Final = (FileNotFoundError, NotADirectoryError, *DAMAGED)
 # Other users of the machine could read private repos there. The root may be a folder of other things, too.
-_PRIVATE_FOLDERS: Final = (*(f"{kind}s" for kind in REPO_TYPES), "lfs", "xet")
+_PRIVATE_FOLDERS: Final = (*(f"{kind}s" for kind in ALL_TYPES), "lfs", "xet")
 
 
 class HubStore(AbstractContextManager["HubStore"]):
@@ -59,6 +61,8 @@ class HubStore(AbstractContextManager["HubStore"]):
         self.database = Database(root / "hub.sqlite3")
         self.accounts = Accounts(self.database)
         self.catalog = Catalog(self.database)
+        self.buckets = Buckets(self.database)
+        self.collections = Collections(self.database)
         self.discussions = Discussions(self.database)
         self.grants = Grants(self.database)
         self.index = ListingIndex(self.database)
@@ -149,6 +153,22 @@ class HubStore(AbstractContextManager["HubStore"]):
                 self.lfs.remove(oid)
             self.xet.remove_unused()
         self.folders.discard(self.folder(repo))
+
+    def remove_large(self, repo: RepoRecord, oids: Collection[str]) -> None:
+        """Let a repo hold large files no longer, and delete those that no other one holds.
+
+        Chunks that came by Xet stay until garbage is collected; on a full disk this works, too.
+        """
+        held = self.catalog.linked(repo, oids)
+
+        def remove() -> None:
+            with self.lfs.lock():
+                for oid in self.catalog.release(repo, held):
+                    self.lfs.remove(oid)
+                self.xet.remove_unused()
+
+        self.reserve.spend_on(remove)
+        self.reserve.fill()
 
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
         """Give a repo another id.

@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from ggez_hub.embedded.names import URL_PREFIXES
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.embedded.webhooks import host_of
 
 ATTEMPTS: Final = 8
 FIRST_WAIT: Final = 10  # seconds, doubled each time: the last attempt is after about 20 minutes
@@ -64,6 +64,9 @@ def deliver(store: HubStore, address: str, hosts: Collection[str]) -> None:
         int(time.time()),
     )
     for row in rows:
+        if not _may_be_told(store, row):
+            store.database.write("DELETE FROM deliveries WHERE key = ?", row["key"])
+            continue
         body = json.dumps(_document(store, row, address)).encode()
         problem = _send(row, body, hosts)
         if problem is None:
@@ -82,23 +85,33 @@ def deliver(store: HubStore, address: str, hosts: Collection[str]) -> None:
                 connection.execute(query, (row["webhook"],))
 
 
+def _may_be_told(store: HubStore, row: sqlite3.Row) -> bool:
+    """Whether the owner of a webhook may see the repo still; of one that was removed they saw what is sent."""
+    query = "SELECT 1 FROM webhooks_that_see WHERE webhook = ? AND repo = ?"
+    return (
+        store.catalog.by_key(row["repo"]) is None
+        or store.database.row(query, row["webhook"], row["repo"]) is not None
+    )
+
+
 def _send(row: sqlite3.Row, body: bytes, hosts: Collection[str]) -> str | None:
     """Send one; why it did not arrive, or None."""
     import httpx2
 
-    host = urlsplit(row["url"]).hostname or ""
-    if host.lower() not in {each.lower() for each in hosts}:
+    host = host_of(row["url"])
+    if host not in {each.lower() for each in hosts}:
         return f"{host} is not a host of --webhook-host"
-    signature = hmac.new(row["secret"].encode(), body, hashlib.sha256).hexdigest()
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "ggez-hub",
-        # As the Hub does. Beside it, what shows that the body was not changed on the way.
-        "X-Webhook-Secret": row["secret"],
-        "X-Webhook-Signature": f"sha256={signature}",
         # The same for each attempt.
         "X-Webhook-Delivery": str(row["key"]),
     }
+    if row["secret"]:
+        # As the Hub does. Beside it, what shows that the body was not changed on the way.
+        signature = hmac.new(row["secret"].encode(), body, hashlib.sha256).hexdigest()
+        headers["X-Webhook-Secret"] = row["secret"]
+        headers["X-Webhook-Signature"] = f"sha256={signature}"
     try:
         # No proxy of the environment, which could reach what `hosts` does not name.
         with (

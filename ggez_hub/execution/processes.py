@@ -18,6 +18,8 @@ LOSSES = 2
 class ThisProcess:
     """One task after the other, here."""
 
+    workers = 1
+
     def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
         for number in numbers:
             task(number)
@@ -31,11 +33,11 @@ class Processes:
     """Processes that stay for all runs, so that each opens a model once."""
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
+        self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
 
     def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
-        left: InFlight[Future[object]] = InFlight(numbers, 1 if device else self._workers)
+        left: InFlight[Future[object]] = InFlight(numbers, 1 if device else self.workers)
         while True:
             try:
                 left.start(lambda number: self._started().submit(task, number))
@@ -76,7 +78,7 @@ class Processes:
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._workers, context, end_with_parent)
+            self._pool = ProcessPoolExecutor(self.workers, context, end_with_parent)
         return self._pool
 
     def close(self) -> None:

@@ -26,12 +26,12 @@ class RayCluster:
         self._was_up = ray.is_initialized()
         if not self._was_up:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        self._workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
         import ray
 
-        left: InFlight[Any] = InFlight(numbers, self._workers)
+        left: InFlight[Any] = InFlight(numbers, self.workers)
         shared = ray.put(task)
         # A task that may use a GPU does without one where there is none.
         has_gpus = ray.cluster_resources().get("GPU", 0) >= 1

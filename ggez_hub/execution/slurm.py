@@ -35,9 +35,12 @@ class Slurm:
 
     def __init__(self, partition: str, workers: int) -> None:
         self._partition = [f"--partition={partition}"] if partition else []
-        self._workers = workers
+        self._at_once = workers
         settings = _ask("scontrol", "show", "config")
         found = re.search(r"^MaxArraySize\s*=\s*(\d+)", settings, re.M)
+        # Of its processors, counted as allocated, idle, other and in total.
+        counts = _ask("sinfo", "-h", "-o", "%C", *self._partition).split()
+        self.workers = workers or max(1, sum(int(each.rpartition("/")[2]) for each in counts))
         self._most = max(1, int(found[1]) - 1) if found else 1000
 
     def run(self, task: Marked, numbers: Sequence[int], device: str = "") -> Generator[int]:
@@ -49,8 +52,8 @@ class Slurm:
             if job is None:
                 shares = min(len(left), self._most)
                 # A worker that was lost takes nothing with it the next time.
-                if self._workers and not attempts:
-                    shares = min(shares, self._workers)
+                if self._at_once and not attempts:
+                    shares = min(shares, self._at_once)
                 batch.write(task, sorted(left), shares)
                 job = self._submit(name, batch, shares, device)
                 attempts += 1
@@ -71,7 +74,7 @@ class Slurm:
             job = None
 
     def _submit(self, name: str, batch: Batch, shares: int, device: str) -> str:
-        at_once = f"%{self._workers}" if self._workers else ""
+        at_once = f"%{self._at_once}" if self._at_once else ""
         command = [sys.executable, "-m", "ggez_hub.execution", str(batch.folder)]
         options = [
             "--parsable",

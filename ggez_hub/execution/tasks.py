@@ -30,7 +30,9 @@ class EngineFailed(Exception):
 
 
 class Executor(Protocol):
-    """What runs tasks."""
+    """What runs tasks, so many at once."""
+
+    workers: int
 
     def run(self, task: Marked, numbers: Sequence[int], device: str = "") -> Generator[int]:
         """Yield the number of each task when it is done, in any order.

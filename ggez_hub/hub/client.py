@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LIBRARY = "ggez-hub"
 PARALLEL_DOWNLOADS = 4
 MOST_HEADS, MOST_COMMITS = 100, 5_000
+# Of so many repositories, with at most so many files, the listing is remembered: texts are checked by it.
+MOST_LISTINGS, MOST_LISTED = 50, 2_000
 # Many times what any registry holds.
 MOST_FOUND = 20_000
 # A card or a configuration; what claims to be more is not text for people.
@@ -59,6 +61,9 @@ class Hub:
     signatures: Signatures | None = None
     allow_stale: bool = False
     folder: Path | None = None
+    _listings: dict[tuple[str, str, str], RepoAtCommit] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of_environment(cls, endpoint: str | None = None, *, offline: bool = False) -> Hub:
@@ -118,6 +123,10 @@ class Hub:
         check_listing(repo, revision, info.sha, files)
         shown = (bool(info.gated), declared, bool(info.private))
         found = RepoAtCommit(repo, info.sha, files, date, *shown)
+        if len(files) <= MOST_LISTED:
+            self._listings[repo_type, repo, found.revision] = found
+        for listed in list(self._listings)[:-MOST_LISTINGS]:
+            self._listings.pop(listed, None)
         for asked in {revision, found.revision}:
             self._keep(("repository", repo_type, repo, asked), asdict(found))
         return found
@@ -292,9 +301,16 @@ class Hub:
         )
 
     def read_text(self, repo: str, revision: str, path: str, repo_type: str = "model") -> str:
-        """A text file of a repository at a commit; raises GgezError if it is long or not UTF-8."""
+        """A text file of a repository at a commit; raises GgezError if it is long or not UTF-8.
+
+        Raises ChangedFile as `fetch` if the commit was listed just now, and it is another file than this
+        hub has: the cache is of all hubs, of which another one may have named the commit.
+        """
         found = self._download(repo, revision, path, repo_type, MAX_TEXT_BYTES)
         check_inside(found)
+        listed = self._listings.get((repo_type, repo, revision))
+        if listed is not None and (record := listed.file(path)) is not None:
+            check_file(found, record, where=f"{repo}@{revision[:12]}")
         if found.stat().st_size > MAX_TEXT_BYTES:
             raise GgezError(f"{path} of {repo} has more than {MAX_TEXT_BYTES:,} bytes")
         try:

@@ -53,7 +53,7 @@ class HubJobs:
                 f"{machine!r} is not a machine of {hub.endpoint} with a price",
                 f"One of {', '.join(sorted(known))}.",
             )
-        self._hub, self._machine, self._workers = hub, machine, workers or 1
+        self._hub, self._machine, self.workers = hub, machine, workers or 1
         self._price, self._left = known[machine], budget
         self._namespace = str(hub.api.whoami()["name"])
         name = hashlib.sha256(str(shared[0]).encode()).hexdigest()[:12]
@@ -71,7 +71,7 @@ class HubJobs:
         for _ in range(ATTEMPTS):
             if not left:
                 return
-            shares = min(len(left), self._workers)
+            shares = min(len(left), self.workers)
             seconds = self._seconds(shares)
             batch.write(task, sorted(left), shares)
             self._shared.push()

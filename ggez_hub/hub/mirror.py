@@ -40,6 +40,7 @@ def mirror(
     repo_type: str = "model",
     allow: Sequence[str] = (),
     private: bool | None = None,
+    max_size: int | None = None,
 ) -> Mirrored:
     """Make a repository of `target` hold the files of `repo` at a commit of `source`.
 
@@ -47,12 +48,15 @@ def mirror(
     is then refused. `allow` are patterns of the paths that are wanted, all without one; others stay as they are. Every
     file is compared with the digest that the source lists for it: its sha256, or git's id of a small
     one. Either all of it arrives, by one commit, or nothing. What was fetched or sent before is not
-    again. A tag with the name of the source's commit leads to the mirror's own. Raises GgezError.
+    again. A tag with the name of the source's commit leads to the mirror's own. Raises GgezError, also before
+    anything is fetched where the files have more than `max_size` bytes.
     """
     require_token(target)
     at = source.at_commit(repo, revision, repo_type)
+    check_size(allowed(at.files, allow), max_size)
     hidden = is_hidden(at, private)
-    ensure_repo(target, repo, private=hidden, repo_type=repo_type)
+    sdk = _sdk(at) if repo_type == "space" else None
+    ensure_repo(target, repo, private=hidden, repo_type=repo_type, space_sdk=sdk)
     if hidden and not target.api.repo_info(repo, repo_type=repo_type).private:
         raise is_public(repo)
     head = head_of(target, repo, repo_type)
@@ -100,6 +104,16 @@ def mirror(
     )
 
 
+def check_size(files: Sequence[HubFile], max_size: int | None) -> None:
+    """Raise GgezError if files have more than `max_size` bytes together; None: any number."""
+    size = sum(file.size for file in files)
+    if max_size is not None and size > max_size:
+        raise GgezError(
+            f"the files have {size} bytes together, more than the {max_size} that are allowed",
+            "Choose some of them by --allow, or give a larger --max-size.",
+        )
+
+
 def allowed(files: Sequence[HubFile], patterns: Sequence[str]) -> list[HubFile]:
     """The files whose paths match one of the patterns; all without patterns."""
     from huggingface_hub.utils import filter_repo_objects
@@ -119,6 +133,14 @@ def is_public(repo: str) -> GgezError:
         f"{repo} is public on the hub that gets it, and what comes is not for everybody",
         "Make it private there first, or give --public.",
     )
+
+
+def _sdk(at: RepoAtCommit) -> str:
+    """What a Space is run by, as its card says; one that the client does not know is served as files."""
+    from huggingface_hub.constants import SPACES_SDK_TYPES
+
+    sdk = at.front_matter.get("sdk")
+    return sdk if sdk in SPACES_SDK_TYPES else "static"
 
 
 def _is_there(head: RepoAtCommit, file: HubFile, *, same_source: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from ggez_hub.errors import GgezError
 from ggez_hub.hub.client import Hub
-from ggez_hub.hub.mirror import Mirrored, allowed, is_hidden, is_public
+from ggez_hub.hub.mirror import Mirrored, allowed, check_size, is_hidden, is_public
 from ggez_hub.hub.repository_files import HubFile, RepoAtCommit
 
 if TYPE_CHECKING:
@@ -32,13 +32,15 @@ def mirror_history(
     repo_type: str = "model",
     allow: Sequence[str] = (),
     private: bool | None = None,
+    max_size: int | None = None,
 ) -> Mirrored:
     """Make the branch `main` of a repository in `store` the commit `revision` of `repo` in `source`.
 
     History comes by git, so that commits have their ids; of large files those of the one commit come,
     where their paths match `allow`, one after the other. Each is compared with the sha256 that git
     names for it, and the tree with the list of the source. What came before does not come again. The
-    branch moves at the end, if nothing is lost by it. `private` as for `mirror`. Raises GgezError.
+    branch moves at the end, if nothing is lost by it. `private` as for `mirror`. Raises GgezError, also
+    where the large files, or what git sends, have more than `max_size` bytes.
     """
     from ggez_hub.embedded.names import branch_ref
 
@@ -46,6 +48,7 @@ def mirror_history(
     large = [file for file in allowed(at.files, allow) if file.sha256 is not None]
     if not allowed(at.files, allow):
         raise GgezError(f"{repo}@{at.revision[:12]} has no file that matches {', '.join(allow)}")
+    check_size(large, max_size)
     hidden = is_hidden(at, private)
     store.create_repo(repo_type, repo, private=hidden, exist_ok=True)
     record = store.repo(repo_type, repo)
@@ -55,7 +58,7 @@ def mirror_history(
         head = git.refs.head("main")
         history = _history(git, at.revision)
         if history is None:
-            _fetch_history(source, repo, repo_type, store.folder(record), at.revision)
+            _fetch_history(source, repo, repo_type, store.folder(record), at.revision, max_size)
             history = _history(git, at.revision)
         if history is None:
             raise GgezError(f"{source.endpoint} has not all of the history of {at.revision[:12]}")
@@ -146,8 +149,10 @@ def _bring(
     return True
 
 
-def _fetch_history(source: Hub, repo: str, repo_type: str, folder: Path, commit: str) -> None:
-    """Fetch a commit and its ancestors into a bare repository; no ref moves."""
+def _fetch_history(
+    source: Hub, repo: str, repo_type: str, folder: Path, commit: str, most: int | None
+) -> None:
+    """Fetch a commit and its ancestors into a bare repository, `most` bytes; no ref moves."""
     import urllib3
     from dulwich.client import HttpGitClient
     from dulwich.errors import (
@@ -170,6 +175,21 @@ def _fetch_history(source: Hub, repo: str, repo_type: str, folder: Path, commit:
         heads |= {oid for name, oid in refs.items() if oid and name.startswith(b"refs/tags/")}
         return [wanted] if wanted in set(refs.values()) else sorted(heads)
 
+    received = 0
+
+    def bounded(write: Callable[[bytes], int]) -> Callable[[bytes], int]:
+        def count(data: bytes) -> int:
+            nonlocal received
+            received += len(data)
+            if most is not None and received > most:
+                raise GgezError(
+                    f"the history of {repo} has more than the {most} bytes that are allowed",
+                    "Give a larger --max-size, or the other hub by --hub: then no history comes.",
+                )
+            return write(data)
+
+        return count
+
     # A redirect could lead the token elsewhere.
     options: dict[str, Any] = {"retries": urllib3.Retry(2, redirect=0), "timeout": TIMEOUT}
     address = urlsplit(source.endpoint)
@@ -187,10 +207,18 @@ def _fetch_history(source: Hub, repo: str, repo_type: str, folder: Path, commit:
                 source.endpoint,
                 pool_manager=pool,
                 quiet=True,
+                thin_packs=False,
                 username=user,
                 password=source.token,
             )
-            client.fetch(f"/{prefix}{repo}", git, determine_wants=wants)
+            file, finish, abandon = git.object_store.add_pack()
+            try:
+                walker = git.get_graph_walker()
+                client.fetch_pack(f"/{prefix}{repo}", wants, walker, bounded(file.write))
+            except BaseException:
+                abandon()
+                raise
+            finish()
             complete = wanted in git.object_store
     except (
         *(GitProtocolError, HangupException, NotGitRepository, ApplyDeltaError, *DAMAGED),

@@ -58,7 +58,8 @@ class WeightIndex(Mapping[str, TensorInfo]):
         """The same files, of which only those that hold one of `names`, as if they held no other."""
         part = copy(self)
         part.file_of = {name: path for name, path in self.file_of.items() if name in names}
-        part.files = {path: self.files[path] for path in {*part.file_of.values()}}
+        held = {*part.file_of.values()}
+        part.files = {path: file for path, file in self.files.items() if path in held}
         return part
 
     @property

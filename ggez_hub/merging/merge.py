@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import UsageProblem
-from ggez_hub.extras import require
+from ggez_hub.extras import require, without_collections
 from ggez_hub.families import Family
 from ggez_hub.hardware import taken_bytes
 from ggez_hub.merging.adapters import open_delta
@@ -101,8 +101,8 @@ def merge_into(
     deltas = [open_delta(adapter.folder, family, index) for adapter in adapters]
     check_space(folder, _disk_bytes(index, deltas))
     require_engine()
-
-    from ggez_hub.merging.engine import Weighted, execute
+    with without_collections():
+        from ggez_hub.merging.engine import Weighted, execute
 
     copy_side_files(base, folder, layout)
     # A beta of 0 is the base bit for bit: the Delta is not even read.

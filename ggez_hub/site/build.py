@@ -210,15 +210,15 @@ def _suites(facts: Iterable[CardFacts], layers: Iterable[Json]) -> list[Json]:
         for country, row in layer["countries"].items()
     }
     counts = Counter((family, suite) for family, suite, _ in shown)
-    named = {(each.family, each.suite) for each in facts if each.suite}
+    named: dict[tuple[str, str], str] = {}
+    for each in facts:
+        if each.suite:
+            # Cards may call the tasks of one suite differently.
+            key = (each.family, each.suite.id)
+            named[key] = min(named.get(key, each.suite.name), each.suite.name)
     found = [
-        {
-            "id": suite.id,
-            "name": suite.name,
-            "family": family,
-            "countries": counts[family, suite.id],
-        }
-        for family, suite in named
+        {"id": suite, "name": name, "family": family, "countries": counts[family, suite]}
+        for (family, suite), name in named.items()
     ]
     return sorted(found, key=lambda row: (row["family"], -row["countries"], row["id"]))
 

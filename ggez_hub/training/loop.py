@@ -283,7 +283,7 @@ def new_accelerator(recipe: TrainRecipe) -> Accelerator:
             other = [str(found.distributed_type)]
     if other:
         raise GgezError(
-            f"accelerate is configured for {other[0]}, which was never tried here",
+            f"accelerate is configured for {other[0]}, which is not offered",
             "Shard the model by FSDP: `accelerate launch --use_fsdp --fsdp_version 2`.",
         )
     if recipe.batch_size % found.num_processes:

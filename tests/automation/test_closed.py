@@ -118,6 +118,18 @@ def test_only_open_answers_are_published_and_the_closed_ones_are_kept(measured):
     assert not any(picture in text for picture in pictures for text in texts)
 
 
+def test_shards_keep_the_closed_answers_apart_too(measured, tmp_path):
+    done = measured.into(tmp_path / "out", tmp_path / "keep", "--shards", "2")
+    assert done.exit_code in {0, 3}, done.output
+
+    def contents(folder):
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    assert contents(tmp_path / "out") == contents(measured.out)
+    assert contents(tmp_path / "keep") == contents(measured.keep)
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == []
+
+
 def test_the_card_records_the_part_and_an_author_cannot(measured):
     document = read_card(measured.out / "card.md")
     part = open_evidence(measured.out).header.closed

@@ -22,6 +22,7 @@ from ggez_hub.automation.cost import (
     hours_of,
     require_money,
 )
+from ggez_hub.automation.stale_results import AcceptedCard, DeviceCost, Limit, StalePlan, within
 from ggez_hub.automation.task_costs import TaskCost
 from ggez_hub.errors import GateFailed
 from ggez_hub.hub import Hub
@@ -105,6 +106,40 @@ def test_a_machine_without_a_price_is_counted():
 
 def costing(usd, where="hf-jobs"):
     return Cost("cards/x.md", 1, 1, where, "a100", 100, None, 2, usd, "merged")
+
+
+def planned(name, *devices):
+    found = tuple(DeviceCost(machine, hours, usd, measured=True) for machine, hours, usd in devices)
+    return StalePlan(AcceptedCard(name, is_stale=True, why=""), costing(1.0), found)
+
+
+@pytest.mark.parametrize(
+    ("limit", "device", "taken", "reason"),
+    [
+        (Limit(), None, "abc", None),
+        (Limit(hours=5), None, "ac", "is beyond the budget: up to 4 hours on a100"),
+        (Limit(hours=4), "t4", "a", "what it takes on t4 is not known"),
+        (Limit(usd=9), None, "ab", None),
+        (Limit(usd=8.9), None, "a", "is beyond the budget: up to $6.00 on a100"),
+        (Limit(hours=0), None, "", "is beyond the budget: up to 4 hours on a100"),
+    ],
+)
+def test_what_a_budget_measures(limit, device, taken, reason):
+    """By the higher estimate; what fits after a card that does not is measured."""
+    plans = [
+        planned("a", ("a100", (1, 2), (2.0, 3.0)), ("t4", (3, 4), None)),
+        planned("b", ("a100", (1, 4), (2.0, 6.0))),
+        planned("c", ("a100", (1, 3), None)),
+    ]
+    found, left = within(plans, limit, device)
+    assert "".join(each.card.path for each in found) == taken
+    assert {each.card.path for each in plans} - {*taken} == left.keys()
+    assert left.get("b") == reason
+
+
+def test_a_card_whose_cost_is_not_known_is_not_measured():
+    unknown = StalePlan(AcceptedCard("a", is_stale=True, why=""), None, (), "its base is gone")
+    assert within([unknown], Limit(), None) == ([], {"a": "its base is gone"})
 
 
 def test_what_the_month_has_left_is_enough():

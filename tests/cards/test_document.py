@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, hub_tags, parse_card, render_card
+from ggez_hub.cards.document import FRONT_MATTER
 from ggez_hub.demo.hub import ASSETS
 
 from .blocks import FRONT, block, text
@@ -180,3 +181,12 @@ def test_the_cards_of_the_demo_world_are_written_byte_for_byte(name):
 def test_broken_yaml_is_named_by_the_line_of_the_card():
     with pytest.raises(BadCard, match=r"its line 5, column 5"):
         parse_card("---\nlicense: mit\ntags:\n- [a\nggez: {}\n---\n\nProse.\n")
+
+
+def test_front_matter_begins_and_ends_where_the_hub_says():
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    assert (FRONT_MATTER.pattern, FRONT_MATTER.flags) == (
+        REGEX_YAML_BLOCK.pattern,
+        REGEX_YAML_BLOCK.flags,
+    )

@@ -27,6 +27,7 @@ def address(template, repo_id):
     namespace, name = repo_id.split("/")
     values = {
         "kind:hub_kind": "models",
+        "kind:hub_bucket": "buckets",
         "kind:hub_prefix": "",
         "namespace:hub_segment": namespace,
         "name:hub_segment": name,
@@ -60,6 +61,8 @@ def test_the_routes_of_a_repo_are_known():
 @pytest.mark.parametrize(("method", "template"), API_ROUTES)
 def test_a_private_repo_looks_like_a_missing_one(hub, secret_repo, method, template, who):
     answers = []
+    if "hub_bucket" in template:
+        hub.api().create_bucket(secret_repo, private=True)
     for repo_id in (secret_repo, "acme/absent"):
         path = address(template, repo_id)
         headers = {**header(hub, who), "Content-Type": "application/json"}
@@ -76,7 +79,7 @@ def test_a_private_repo_looks_like_a_missing_one(hub, secret_repo, method, templ
 
 
 # What is asked for with a POST and changes nothing.
-QUESTIONS = ("/paths-info/", "/git-upload-pack")
+QUESTIONS = ("/paths-info", "/git-upload-pack")
 CHANGES = [
     (method, template)
     for method, template in API_ROUTES
@@ -87,6 +90,8 @@ CHANGES = [
 @pytest.mark.parametrize("who", [None, "reader"])
 @pytest.mark.parametrize(("method", "template"), CHANGES)
 def test_nothing_is_changed_without_a_token_that_may_write(hub, api, repo, method, template, who):
+    if "hub_bucket" in template:
+        api.create_bucket(repo)
     # Routes of a thread or a comment are asked about one that exists.
     thread = api.create_discussion(repo, "A question")
     path = address(template, repo).replace("0" * 24, thread.events[0].id)

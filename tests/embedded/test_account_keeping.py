@@ -3,16 +3,19 @@
 import json
 import os
 
+import httpx2
 import pytest
 from click.testing import CliRunner
-from huggingface_hub import CommitOperationAdd, constants
+from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError
 
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.garbage import collect
 from ggez_hub.embedded.http import commit_routes
+from ggez_hub.embedded.xet.hashing import hash_chunk, to_hex
 
 from .conftest import Hub
+from .test_xet_formats import packed
 
 
 @pytest.fixture
@@ -116,14 +119,43 @@ def test_a_quota_is_for_all_that_is_uploaded(hub: Hub, keep, monkeypatch, by_xet
     assert held["quota"] is None
 
 
+def test_chunks_count_until_a_file_is_made_of_them(hub: Hub, keep, monkeypatch):
+    """A client that sends xorbs and never a file fills no disk: those of a stranger count against themselves."""
+    keep("org", "add", "open", "--member", "alice", "--quota", "150kB")
+    keep("user", "add", "carol", "--quota", "150kB")
+    hub.api("alice").create_repo("open/a")
+    carol = HfApi(hub.endpoint, token=hub.store.new_token("carol", "write"))
+    for api, account in ((carol, "carol"), (hub.api("alice"), "open")):
+        path = f"{hub.endpoint}/api/models/open/a/xet-write-token/main?create_pr=1"
+        given = httpx2.get(path, headers=api._build_hf_headers()).json()
+
+        answers = [
+            httpx2.post(
+                f"{given['casUrl']}/v1/xorbs/default/{to_hex(hash_chunk(chunk))}",
+                headers={"Authorization": f"Bearer {given['accessToken']}"},
+                content=packed(chunk),
+            )
+            for chunk in (os.urandom(60_000) for _ in range(3))
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 403]
+        refused = answers[-1]
+        assert f"The quota of {account}" in refused.json()["error"]
+        assert 120_000 < hub.store.quotas.unnamed(account) < 130_000
+        assert hub.store.quotas.used(account) == 0
+    collect(hub.store, -1)
+    assert hub.store.quotas.unnamed("open") == hub.store.quotas.unnamed("carol") == 0
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    data = b"\0" + os.urandom(100_000)
+    hub.api("alice").upload_file(path_or_fileobj=data, path_in_repo="a.bin", repo_id="open/a")
+    assert hub.store.quotas.unnamed("open") == 0
+
+
 def test_addresses_that_were_signed_before_do_not_pass_the_quota(hub: Hub, keep):
     keep("org", "add", "tight", "--member", "bob", "--quota", "30kB")
     api = hub.api("bob")
     api.create_repo("tight/a")
     files = [CommitOperationAdd(f"{n}.bin", b"\0" + os.urandom(20_000)) for n in range(2)]
     batch = f"{hub.endpoint}/tight/a.git/info/lfs/objects/batch"
-    import httpx2
-
     headers = {"Authorization": f"Bearer {hub.tokens['bob']}"}
     hrefs = []
     for file in files:

@@ -153,6 +153,30 @@ def test_history_comes_with_its_ids(hub, api, model, tmp_path, cache):
         assert fetched(target, model, tmp_path / "c") == fetched(source, model, tmp_path / "d")
 
 
+def test_what_is_larger_than_was_allowed_does_not_come(hub, api, model, other, tmp_path):
+    source = Hub(hub.endpoint, temporary=True)
+    target = other[1]
+    files = source.at_commit(model, "main").files
+    size, large = (sum(f.size for f in files if wanted(f)) for wanted in (bool, lambda f: f.sha256))
+    with pytest.raises(GgezError, match=f"have {size} bytes together"):
+        mirror(source, target, model, "main", max_size=size - 1)
+    with pytest.raises(RepositoryNotFoundError):
+        target.api.repo_info(model)
+    assert mirror(source, target, model, "main", max_size=size).sent
+    with HubStore.open(tmp_path / "small") as small:
+        with pytest.raises(GgezError, match=f"have {large} bytes together"):
+            mirror_history(source, small, model, "main", max_size=large - 1)
+        # A long history of small files is bounded, too.
+        noise = np.random.default_rng(1).bytes(20_000).hex().encode()
+        api.upload_file(path_or_fileobj=noise, path_in_repo="noise.txt", repo_id=model)
+        with pytest.raises(GgezError, match="the history of"):
+            mirror_history(source, small, model, "main", max_size=large)
+        assert small.head("model", model) is None
+        assert not list(small.folder(small.repo("model", model)).rglob("*.pack"))
+        mirror_history(source, small, model, "main", max_size=large + 100_000)
+    assert "--max-size" in CliRunner().invoke(cli, ["hub", "mirror", "--help"]).output
+
+
 def test_history_of_a_private_repo_needs_the_token(hub, secret_repo, tmp_path):
     with HubStore.open(tmp_path / "x") as store:
         private = Hub(hub.endpoint, hub.tokens["reader"], temporary=True)
@@ -382,3 +406,14 @@ def test_what_git_cannot_read_is_one_clear_error(hub, model, tmp_path, sent, bro
         pytest.raises(GgezError, match="could not be fetched by git"),
     ):
         mirror_history(Hub(line.endpoint, temporary=True), store, model, "main")
+
+
+def test_a_space_by_its_address(hub, api, new_id, other):
+    store, target = other
+    repo = new_id()
+    api.create_repo(repo, repo_type="space", space_sdk="static")
+    card = b"---\nsdk: static\n---\n"
+    api.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=repo, repo_type="space")
+    mirror(Hub(hub.endpoint, temporary=True), target, repo, "main", repo_type="space")
+    with store.git(store.repo("space", repo)) as git:
+        assert "README.md" in git.snapshot().files()

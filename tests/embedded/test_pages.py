@@ -300,3 +300,36 @@ def test_pages_in_a_browser(hub, api, shown, browser, scheme, width):
             assert opened.evaluate(picture) == 1
     assert all(url.startswith(hub.endpoint) for url in asked)
     context.close()
+
+
+def test_pages_of_collections_and_buckets(hub, api, repo, secret_repo):
+    made = api.create_collection("<b>Mine</b>", namespace="acme", description="About <i>it</i>")
+    api.add_collection_item(made.slug, repo, "model", note="<script>window.hacked = 1</script>")
+    api.add_collection_item(made.slug, secret_repo, "model")
+    api.add_collection_item(made.slug, "2310.06825", "paper")
+    path = made.url.removeprefix(hub.endpoint).removeprefix("https://huggingface.co")
+    shown = get(hub, path)
+    assert f'<a href="/{repo}">{repo}</a>' in shown.text
+    assert "2310.06825" in shown.text
+    assert not re.search("<script|<b>|<i>", shown.text)
+    assert secret_repo not in shown.text
+    assert secret_repo in get(hub, path, "alice").text
+    api.update_collection_metadata(made.slug, private=True)
+    assert get(hub, path).status_code == 404
+    api.delete_collection(made.slug)
+
+    bucket = api.create_bucket(repo)
+    api.batch_bucket_files(repo, add=[(b"a", "d/<a>.txt"), (b"bc", "b&.txt")])
+    path = bucket.url.removeprefix(hub.endpoint)
+    shown = get(hub, path)
+    assert "b&amp;.txt" in shown.text
+    assert "2 bytes" in shown.text
+    assert f'<a href="/buckets/{repo}/tree/d">d/</a>' in shown.text
+    inside = get(hub, f"{path}/tree/d")
+    assert "&lt;a&gt;.txt" in inside.text
+    address = re.search(r'href="(/buckets/[^"]*/resolve/[^"]*)"', inside.text)[1]
+    assert get(hub, address).content == b"a"
+    assert get(hub, f"{path}/tree/none").status_code == 404
+    api.update_bucket_settings(repo, private=True)
+    assert [get(hub, path, who).status_code for who in (None, "bob", "alice")] == [401, 404, 200]
+    api.delete_bucket(repo)

@@ -61,28 +61,6 @@ def swept(dataset, tmp_path_factory):
     return root
 
 
-def test_points_that_are_answered_in_processes_have_the_bytes_of_one(swept, tmp_path):
-    single = json.loads((swept / "sweep.yaml").read_text())
-    del single["betas"]
-    single |= {"adapter": "lora-1", "betas": [0, 0.5, 1]}
-    (swept / "single.yaml").write_text(json.dumps(single))
-    for name, options in (("one", ()), ("two", ("--on", "local:2"))):
-        asked = ("sweep", swept / "single.yaml", "-o", swept / name, "--no-cache", *options)
-        done = run(*asked)
-        assert done.exit_code == 0, done.output
-    one, two = (
-        {
-            path.relative_to(swept / name).as_posix(): path.read_bytes()
-            for path in (swept / name).rglob("*.parquet")
-        }
-        for name in ("one", "two")
-    )
-    assert any(name == "predictions.parquet" for name in one)
-    assert one == two
-    (points,) = (swept / "two").glob(".answers/*/points")
-    assert sorted(path.name for path in points.iterdir()) == ["000000", "000001", "000002"]
-
-
 def test_points_are_ordered_by_how_little_is_added():
     given = [(0.4, 0.4), (0.3, 0.3), (0.6, 0), (0, 0.6), (0.1, 0.2), (0.5, 0), (0, 0.3)]
     order = [p.each for p in sorted(map(point, given))]

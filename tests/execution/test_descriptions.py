@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ggez_hub.cli import swept_points
+from ggez_hub.cli.asked_measurements import AskedSweep
 from ggez_hub.cli.errors import explain
 from ggez_hub.data.duplicate_search import DuplicateSearch
 from ggez_hub.data.output import Shards
@@ -35,12 +35,12 @@ def test_the_tasks_of_a_filter_and_a_sweep(tmp_path):
     job = FilterJob(asked, tmp_path, WorkFolder(tmp_path / "work"))
     search = DuplicateSearch(tmp_path, asked.duplicates)
     shards = Shards(tmp_path, [tmp_path / "a.arrow"], [3], 2)
-    sweep = swept_points.AskedSweep(tmp_path / "recipe.yaml", tmp_path, "hf", cached=True)
+    sweep = AskedSweep(tmp_path / "recipe.yaml", tmp_path, "hf", cached=True)
     for task in (
         partial(run_steps, job, FilterStages.screen, 0, 4, 2),
         partial(search.link, 3),
         shards.write,
-        partial(swept_points._answer_point, sweep, 1),
+        partial(work.write, sweep),
     ):
         marked = Marked(task, tmp_path / "done")
         # Bound methods are equal only if they are of the same object.

@@ -16,10 +16,17 @@ from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.work_folder import container
 from ggez_hub.execution import Engine, WorkerLost, run_tasks
 
+from ..evaluation.conftest import dataset
+from ..evaluation.divided import dying
+from ..evaluation.test_on_engine import contents as results
+from ..evaluation.test_on_engine import run as run_sweep
+from ..evaluation.test_on_engine import swept
 from ..filter.corpora import spec
 from ..filter.test_run import TEXT, contents, many
 from . import work
 from .test_local import SQUARES
+
+__all__ = ["dataset", "swept"]
 
 pytestmark = pytest.mark.slow
 
@@ -130,3 +137,11 @@ def test_a_node_is_lost_in_the_midst(cluster, tmp_path):
         run_tasks(executor, partial(work.write_slowly, tmp_path), 12, tmp_path / "squares", did=did)
     assert work.results(tmp_path) == {f"done-{n}": str(n * n) for n in range(12)}
     assert len(steps) == 12
+
+
+def test_a_sweep_whose_worker_is_killed_has_the_bytes_of_one_process(cluster, swept, tmp_path):
+    run_sweep("sweep", swept, "-o", tmp_path / "here")
+    with dying(tmp_path / "log", "worker"):
+        run_sweep("sweep", swept, "-o", tmp_path / "there", "--on", "ray", "--shards", 2)
+    assert (tmp_path / "log.killed").exists()
+    assert results(tmp_path / "there") == results(tmp_path / "here")

@@ -465,3 +465,12 @@ class TestWriter:
         with pytest.raises(OSError, match="no room"):
             mirror.wait(0)
         mirror.close()
+
+
+def test_a_part_of_a_model_has_its_files_in_their_order(tmp_path):
+    """Whatever the order of hashes: shards are written one after the other."""
+    paths = tuple(f"{number}.safetensors" for number in range(9, 0, -1))
+    for path in paths:
+        save_file({f"w{path}": torch.ones(1)}, tmp_path / path)
+    index = deltas.WeightIndex(tmp_path, paths)
+    assert tuple(index.only(index.file_of).files) == paths

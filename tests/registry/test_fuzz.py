@@ -71,6 +71,7 @@ def test_any_damage_to_a_lock(lock, damage):
 @given(text=st.text(max_size=80), damage=DAMAGE, reason=st.text(max_size=40))
 @example(text="tags: [a]\nb: &x 1\nc: *x", damage=(0, 0, b""), reason="")
 @example(text="tags: [2026-01-01, x]", damage=(0, 0, b""), reason="")
+@example(text="", damage=(0.8125, 6, b""), reason="")
 def test_any_card_is_marked_once_or_refused(text, damage, reason):
     card = f"---\ntags: [ggez]\n{text}\n---\n\n# T\n"
     card = damaged(card.encode(errors="replace"), *damage).decode(errors="replace")

@@ -26,10 +26,11 @@ from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import seed
 from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.hub import guard
+from ggez_hub.hub import Hub, guard
+from ggez_hub.hub.cache import ChangedFile
 from ggez_hub.registry.constants import INDEX_REPO
 
-from ..faults import Failing
+from ..faults import Failing, wire
 from ..lying_hub import COMMIT, honest, lying
 from ..worlds import BASE_REPO, card, serving, write_card
 
@@ -444,3 +445,30 @@ def test_a_sparse_bomb(tmp_path):
             with serving(store) as endpoint:
                 refused(pull(endpoint, out, "--beta", "0.5"), out, name)
     assert not out.exists()
+
+
+def test_a_text_that_another_hub_gave_for_a_commit_is_not_taken_for_this_ones(tmp_path):
+    """The client's cache is of all hubs, and a dishonest one names any commit."""
+    who = {"message": "x", "author": "x", "email": "x@example.org", "date": 1_700_000_000}
+    commits, endpoints = [], []
+    with ExitStack() as running:
+        for name in ("dishonest", "honest"):
+            store = running.enter_context(HubStore.open(tmp_path / name))
+            store.create_repo("model", "acme/thai")
+            files = {"README.md": name.encode()}
+            commits.append(store.commit("model", "acme/thai", files, **who))
+            endpoints.append(running.enter_context(serving(store)))
+        own, real = (commit.encode() for commit in commits)
+        line = running.enter_context(
+            wire(
+                endpoints[0],
+                lambda data: data.replace(own, real),
+                lambda data: data.replace(real, own),
+            )
+        )
+        assert Hub(line.endpoint).read_text("acme/thai", commits[1], "README.md") == "dishonest"
+        hub = Hub(endpoints[1])
+        at = hub.at_commit("acme/thai", "main")
+        with pytest.raises(ChangedFile, match="not the file that was recorded"):
+            hub.read_text(at.repo, at.revision, "README.md")
+        assert hub.read_text(at.repo, at.revision, "README.md") == "honest"

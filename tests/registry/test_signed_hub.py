@@ -15,6 +15,7 @@ from huggingface_hub import HfApi, constants, snapshot_download
 from ggez_hub.cards import read_card, write_card
 from ggez_hub.cards.schema import Status
 from ggez_hub.cli.main import cli
+from ggez_hub.embedded.store import HubStore
 from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.hub import Hub
@@ -31,6 +32,8 @@ from ggez_hub.registry.trust.policy import Signer, TrustPolicy, write_policy
 from ggez_hub.registry.trust.signing import sign_files, signing_key
 from ggez_hub.registry.trust.statement import SIGNATURE_FILE
 
+from .. import faults
+from ..worlds import serving
 from .signing import model_signing, new_key, trust
 
 pytestmark = pytest.mark.slow
@@ -387,3 +390,24 @@ def test_the_shipped_index_says_its_day_and_that_it_knows_no_later_yanks(hub, tm
     result = run("search", "--index", "shipped", "--hub", hub.endpoint)
     assert result.exit_code == 0, result.output
     assert "yanks since then are unknown" in result.output
+
+
+def test_what_another_hub_says_of_a_commit_hides_no_signature(hub, by, keys, cards, tmp_path):
+    """The client's cache is of all hubs, and a dishonest one names any commit."""
+    publish_index(cards, hub, by=by)
+    real = hub.at_commit(INDEX_REPO, "main", "dataset").revision
+    with HubStore.open(tmp_path / "dishonest") as store, serving(store) as endpoint:
+        store.create_repo("dataset", INDEX_REPO)
+        who = {"message": "x", "author": "x", "email": "x@example.org", "date": 1_700_000_000}
+        own = store.commit("dataset", INDEX_REPO, {"x": b"x"}, **who)
+
+        def named(data):
+            return data.replace(own.encode(), real.encode())
+
+        def asked(data):
+            return data.replace(real.encode(), own.encode())
+
+        with faults.wire(endpoint, named, asked) as line:
+            assert freshness.index_signature(Hub(line.endpoint), real) is None
+    (signer, *_) = {entry.card.signer for entry in accepted_entries(hub).entries}
+    assert signer.startswith("key ")

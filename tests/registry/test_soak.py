@@ -173,7 +173,11 @@ def test_kill_at_random_points(seeded, tmp_path, kind, kills, capsys):
         for downloads in (True, False):
             place.forget(downloads=downloads)
             lasts[downloads] = timed(run, place)
-        for number in range(kills):
+        # On a machine that is busy with other things it may take more kills to meet all moments.
+        wanted = {"before writing", "writing"} if kind is Forked else set()
+        for number in range(3 * kills):
+            if number >= kills and wanted <= set(seen):
+                break
             downloads = number % 2 == 0
             place.forget(downloads=downloads)
             pid = run.start(place.arguments)
@@ -205,6 +209,6 @@ def test_kill_at_random_points(seeded, tmp_path, kind, kills, capsys):
         assert timed(run, place) > 0
         assert not place.incomplete()
     with capsys.disabled():
-        print(f"\n{kind.__name__}: {kills} kills over {lasts[True]:.2f} s (with downloads) and "
+        print(f"\n{kind.__name__}: {seen.total()} kills over {lasts[True]:.2f} s (with downloads) and "
               f"{lasts[False]:.2f} s: {dict(seen)}; {len(left)} downloads cut")  # fmt: skip
-    assert kind is Fresh or {"before writing", "writing"} <= set(seen)
+    assert wanted <= set(seen)

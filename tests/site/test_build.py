@@ -19,6 +19,7 @@ from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 from ggez_hub.registry.stored_curve import StoredCurve
 
+from ..worlds import curve
 from .built import SHELL, built, data, demo_world, layer, pages, write_accepted
 
 FAMILIES, POLICIES = ("diffusion", "embedding", "vlm"), ("parity", "keep")
@@ -214,3 +215,15 @@ def test_an_index_that_lacks_its_cards_is_built_without_them(tmp_path):
         assert len(built(other, tmp_path / "none").left_out) == len(gone)
         with pytest.raises(NoAdapter, match="does not have its card"):
             resolve(Request("th", family="embedding"), other)
+
+
+def test_a_suite_that_cards_call_differently_is_one(world, tmp_path):
+    cards, rows = tmp_path / "cards", curve(["th"])
+    for name in "dcba":
+        other = {
+            beta: {key.replace("global", name): row for key, row in tasks.items()}
+            for beta, tasks in rows.items()
+        }
+        write_accepted(cards, "th", world, f"x/{name}", curve=other)
+    suites = data(built(NOWHERE, tmp_path / "site", cards).folder, "overview")["suites"]
+    assert [suite["name"] for suite in suites] == ["a, regional (text_to_image_r1)"]

@@ -244,6 +244,21 @@ def test_a_sharded_model_takes_the_steps_of_one(material, tmp_path, family, meth
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_sharded_model_takes_the_steps_of_one_in_bfloat16(material, tmp_path, method):
+    """What learns is in float32 beside a base in bfloat16; activations are computed again."""
+    path = write_recipe(
+        material / f"sharded-bf16-{method}.yaml", max_steps=3, micro_batch=2, precision="bf16",
+        optimiser={"learning_rate": 0.001}, method=method, gradient_checkpointing=True,
+        **FAMILIES["replies"],
+    )  # fmt: skip
+    one = train(job(path), tmp_path / "one")
+    two = launch(path, tmp_path / "two", "--use_fsdp", "--fsdp_version", "2")
+    assert {tensor.dtype for tensor in weights_of(tmp_path / "two").values()} == {torch.float32}
+    assert_same_steps(one, {**two, "out": tmp_path / "two"})
+
+
+@pytest.mark.slow
 def test_a_sharded_run_that_is_killed_goes_on(material, tmp_path):
     """From complete tensors, by two processes or by one."""
     path = write_recipe(
@@ -285,8 +300,8 @@ def test_a_sharded_run_that_is_killed_goes_on(material, tmp_path):
     ("flag", "message"),
     [
         ("ACCELERATE_USE_FSDP", "FSDP of version 1"),
-        ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed, which was never tried"),
-        ("ACCELERATE_USE_MEGATRON_LM", "Megatron-LM, which was never tried"),
+        ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed, which is not offered"),
+        ("ACCELERATE_USE_MEGATRON_LM", "Megatron-LM, which is not offered"),
     ],
 )
 def test_other_ways_to_shard_are_refused(material, tmp_path, monkeypatch, flag, message):

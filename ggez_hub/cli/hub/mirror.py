@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ggez_hub.cli.hub.options import ByteCount
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER
 from ggez_hub.errors import UsageProblem
@@ -43,6 +44,11 @@ from ggez_hub.hardware import size_text
     multiple=True,
     metavar="PATTERN",
     help="Only paths that match, as *.safetensors; may be repeated.",
+)
+@click.option(
+    "--max-size",
+    type=ByteCount(),
+    help="Refuse more than so many bytes of files, and of history.  [default: any number]",
 )
 @click.option(
     "--private/--public",

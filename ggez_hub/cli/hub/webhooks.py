@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -50,10 +49,27 @@ def webhook_add_command(
 def webhook_list_command(store: HubStore, out: Output) -> None:
     """List the webhooks, with what waits to be sent and what was given up."""
     found = store.webhooks.all()
-    out.document([asdict(webhook) for webhook in found])
+    watched = {webhook.key: ", ".join(each.name for each in webhook.watched) for webhook in found}
+    out.document(
+        [
+            {
+                "key": webhook.key,
+                "url": webhook.url,
+                "owner": webhook.owner,
+                "watched": watched[webhook.key],
+                "disabled": webhook.disabled,
+                "failed": webhook.failed,
+                "waiting": webhook.waiting,
+            }
+            for webhook in found
+        ]
+    )
     out.table(
-        ("id", "watched", "waiting", "failed", "address"),
-        [(str(w.key), w.watched, str(w.waiting), str(w.failed), w.url) for w in found],
+        ("id", "owner", "watched", "waiting", "failed", "address"),
+        [
+            (str(w.key), w.owner or "", watched[w.key], str(w.waiting), str(w.failed), w.url)
+            for w in found
+        ],
         figures=False,
     )
 

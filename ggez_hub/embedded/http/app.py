@@ -6,6 +6,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,14 +24,18 @@ from ggez_hub.embedded.errors import HubError, is_full
 from ggez_hub.embedded.http import (
     access,
     access_routes,
+    bucket_routes,
+    collection_routes,
     commit_routes,
     discussion_routes,
     file_routes,
     git_routes,
     info_routes,
     job_routes,
+    lfs_files_routes,
     lfs_routes,
     repo_routes,
+    webhook_routes,
     xet_download_routes,
     xet_upload_routes,
 )
@@ -169,9 +174,13 @@ def create_app(
     store: HubStore,
     limits: Limits | None = None,
     network: Network | None = None,
+    webhook_hosts: Collection[str] = (),
     jobs: JobRunner | None = None,
 ) -> Starlette:
-    """The hub as an ASGI application over a store and its jobs, if it has some; the caller closes both."""
+    """The hub as an ASGI application over a store and its jobs, if it has some; the caller closes both.
+
+    Users may add webhooks to `webhook_hosts`.
+    """
     metrics = Metrics(store)
     app = Starlette(
         routes=[
@@ -179,14 +188,18 @@ def create_app(
             *access_routes.routes,
             *repo_routes.routes,
             *commit_routes.routes,
+            *bucket_routes.routes,
+            *collection_routes.routes,
             *discussion_routes.routes,
             *info_routes.routes,
             *lfs_routes.routes,
+            *lfs_files_routes.routes,
             *xet_upload_routes.routes,
             *xet_download_routes.routes,
             *git_routes.routes,
             *metrics_routes.routes,
             *job_routes.routes,
+            *webhook_routes.routes,
             *(
                 Route(f"/api/{{name:hub_not_offered}}{rest}", not_offered, methods=_METHODS)
                 for rest in ("", "/{rest:hub_rest}")
@@ -209,6 +222,7 @@ def create_app(
     app.state.store = store
     app.state.jobs = jobs
     app.state.metrics = metrics
+    app.state.webhook_hosts = {host.lower() for host in webhook_hosts}
     app.state.behind_proxy = network is not None and network.is_behind_proxy
     app.state.limits = limits or Limits()
     # Histories and differences are read one at a time, so that they leave the threads of the others free.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qs
 
+from anyio import to_thread
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -64,11 +64,12 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def takes(
-    model: type[B], authorize: Callable[[Request], G]
+    model: type[B], authorize: Callable[[Request], G], *, long: bool = False
 ) -> Callable[[Callable[[Request, G, B], Response]], Handler]:
     """A handler that reads a JSON body, and works in a thread: first `authorize`, then the checks.
 
-    It is called with what `authorize` returns, and with the body.
+    It is called with what `authorize` returns, and with the body. What takes `long` waits for others like it,
+    and leaves the threads of the rest free.
     """
 
     def decorate(handler: Callable[[Request, G, B], Response]) -> Handler:
@@ -79,7 +80,8 @@ def takes(
         @functools.wraps(handler)
         async def wrapper(request: Request) -> Response:
             data = await read(request, limits(request).json_body)
-            return await run_in_threadpool(work, request, data)
+            limiter = request.app.state.expanding if long else None
+            return await to_thread.run_sync(work, request, data, limiter=limiter)
 
         return wrapper
 

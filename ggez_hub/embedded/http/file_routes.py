@@ -219,34 +219,53 @@ def _file(request: Request, *, raw: bool) -> Response:
         access.store(request).catalog.refuse_purged([entry.oid, entry.lfs.oid if entry.lfs else ""])
         if raw:
             entry = replace(entry, lfs=None)
-        headers = _headers(snapshot.commit, entry)
-        if flag(request, "download"):
-            headers["Content-Disposition"] = headers["Content-Disposition"].replace(
-                "inline", "attachment"
-            )
-        xet = _xet_headers(request, repo, snapshot.commit, entry.lfs) if entry.lfs else {}
+        if entry.lfs and not access.store(request).catalog.linked(repo, [entry.lfs.oid]):
+            # Another repo may hold the same.
+            raise EntryNotFoundError("This file was removed from the repo")
+        headers = {"X-Repo-Commit": snapshot.commit}
+        return file_answer(request, repo, entry, headers, lambda: snapshot.read(entry))
+
+
+def file_answer(
+    request: Request,
+    repo: RepoRecord,
+    entry: Entry,
+    headers: dict[str, str],
+    read: Callable[[], bytes],
+) -> Response:
+    """The answer with a file of a repo, of which `read` returns the content where it is not a large one.
+
+    `headers` has the commit, if there is one.
+    """
+    headers |= _headers(entry)
+    if flag(request, "download"):
+        headers["Content-Disposition"] = headers["Content-Disposition"].replace(
+            "inline", "attachment"
+        )
+    xet = {}
+    if entry.lfs is not None:
+        xet = _xet_headers(request, repo, headers.get("X-Repo-Commit"), entry.lfs)
         headers |= xet
-        if xet and _XET_INFO in request.headers.get("accept", ""):
-            # The JavaScript client wants to know where the file is, and not the file.
-            return JSONResponse({"hash": xet["X-Xet-Hash"]}, headers=headers, media_type=_XET_INFO)
-        known = request.headers.get("if-none-match", "")
-        if headers["ETag"] in known.replace("W/", "").split(", ") or known == "*":
-            return Response(status_code=304, headers=headers)
-        if entry.lfs is not None:
-            return large_file(request, entry.lfs, headers)
-        content = snapshot.read(entry)
+    if xet and _XET_INFO in request.headers.get("accept", ""):
+        # The JavaScript client wants to know where the file is, and not the file.
+        return JSONResponse({"hash": xet["X-Xet-Hash"]}, headers=headers, media_type=_XET_INFO)
+    known = request.headers.get("if-none-match", "")
+    if headers["ETag"] in known.replace("W/", "").split(", ") or known == "*":
+        return Response(status_code=304, headers=headers)
+    if entry.lfs is not None:
+        return large_file(request, entry.lfs, headers)
+    content = read()
     wanted = requested_range(request, len(content), headers["ETag"])
     status, headers, wanted = _status(wanted, len(content), headers)
     media_type = "text/plain; charset=utf-8"
     return Response(content[wanted.start : wanted.stop], status, headers, media_type)
 
 
-def _headers(commit: str, entry: Entry) -> dict[str, str]:
+def _headers(entry: Entry) -> dict[str, str]:
     name = entry.path.rpartition("/")[2]
     etag = f'"{entry.lfs.oid if entry.lfs else entry.oid}"'
     headers = {
         **_INERT,
-        "X-Repo-Commit": commit,
         "ETag": etag,
         "Accept-Ranges": "bytes",
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}",
@@ -257,13 +276,15 @@ def _headers(commit: str, entry: Entry) -> dict[str, str]:
 
 
 def _xet_headers(
-    request: Request, repo: RepoRecord, commit: str, pointer: Pointer
+    request: Request, repo: RepoRecord, commit: str | None, pointer: Pointer
 ) -> dict[str, str]:
     """Where a client that speaks Xet gets the file, if it came by Xet."""
     digest = access.store(request).xet.catalog.hashes([pointer.oid]).get(pointer.oid)
     if digest is None:
         return {}
-    address = f"{request.base_url}api/{repo.type}s/{repo.id}/xet-read-token/{commit}"
+    address = f"{request.base_url}api/{repo.type}s/{repo.id}/xet-read-token"
+    if commit is not None:
+        address += f"/{commit}"
     info = f"{cas_url(request, repo)}/v1/reconstructions/{digest}"
     links = f'<{address}>; rel="xet-auth", <{info}>; rel="xet-reconstruction-info"'
     return {"X-Xet-Hash": digest, "Link": links}

@@ -40,12 +40,11 @@ _PARAMETERS: Final = {
     "hub_segment": Parameter("[^/]+"),
     # The plural of a repo type, as the API spells it; the parameter is the singular.
     "hub_kind": Parameter("|".join(f"{kind}s" for kind in REPO_TYPES), suffix="s"),
+    "hub_bucket": Parameter("buckets", suffix="s"),
     # The prefix of a repo's own address, which models do not have; the parameter is the type.
     "hub_prefix": Parameter("(?:datasets/|spaces/|kernels/)?", suffix="s/", default="model"),
     # Parts of the Hub's API that this hub does not have.
-    "hub_not_offered": Parameter(
-        "buckets|collections|jobs|papers|scheduled-jobs|settings|webhooks"
-    ),
+    "hub_not_offered": Parameter("collections|jobs|papers|scheduled-jobs|settings|webhooks"),
     # One segment, or a full ref that was sent with its slashes as they are.
     "hub_revision": Parameter("(?:refs/(?:pr|convert|heads|tags)/)?[^/]+"),
     "hub_rest": Parameter(".*"),
@@ -81,9 +80,10 @@ def flag(request: Request, name: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def timestamp(seconds: int) -> str:
+def timestamp(seconds: int, milliseconds: int = 0) -> str:
     """A moment as the Hub's API writes it."""
     moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+    moment += datetime.timedelta(milliseconds=milliseconds)
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
@@ -116,7 +116,11 @@ def window(request: Request, largest: int) -> tuple[int, int]:
 
 def next_page(request: Request, start: int) -> dict[str, str]:
     """The header that leads to the page beginning with item `start`."""
-    cursor = base64.urlsafe_b64encode(str(start).encode()).decode()
+    return link_to_next(request, base64.urlsafe_b64encode(str(start).encode()).decode())
+
+
+def link_to_next(request: Request, cursor: str) -> dict[str, str]:
+    """The header that leads to the page with that cursor."""
     kept = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor"]
     address = request.url.replace(query=urlencode([*kept, ("cursor", cursor)]))
     return {"Link": f'<{address}>; rel="next"'}

@@ -19,6 +19,7 @@ from ggez_hub.embedded.http.body import Body, RepoPath, decoded, takes
 from ggez_hub.embedded.http.parameters import API, REVISION
 from ggez_hub.embedded.names import (
     URL_PREFIXES,
+    GitType,
     RepoType,
     check_name,
     check_namespace,
@@ -53,7 +54,7 @@ class _Visibility(Body):
 
 
 class _Repo(_Visibility):
-    type: RepoType = "model"
+    type: GitType = "model"
     name: str
     organization: str | None = None
     sdk: str | None = None

@@ -28,6 +28,7 @@ from ggez_hub.embedded.http.body import limits, read
 from ggez_hub.embedded.http.commit_routes import target
 from ggez_hub.embedded.http.parameters import API, REVISION
 from ggez_hub.embedded.http.xet_access import CAS, Caller, caller, connection, may_read
+from ggez_hub.embedded.store import HubStore
 from ggez_hub.embedded.xet.hashing import HASH_BYTES, from_hex, to_hex
 from ggez_hub.embedded.xet.shard import MAX_SHARD, Shard, parse, serialize
 from ggez_hub.embedded.xet.xorb import MAX_XORB
@@ -49,12 +50,15 @@ def write_token(request: Request) -> Response:
 async def receive_xorb(request: Request) -> Response:
     """POST {cas}/v1/xorbs/default/{hash}: chunks, checked as they come."""
     work = partial(to_thread.run_sync, limiter=request.app.state.unpacking)
-    store, repo, _, _ = await work(caller, request, "write")
+    who = await work(caller, request, "write")
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > MAX_XORB:
         raise TooLargeError(f"A xorb is at most {MAX_XORB} bytes")
     digest = from_hex(request.path_params["hash"])
-    receiving = store.xet.receive(repo, digest)
+    account = _charged(who)
+    size = int(announced) if announced.isdigit() else MAX_XORB
+    await work(partial(_check_quota, who.store, account, size, unnamed=True))
+    receiving = who.store.xet.receive(who.repo, digest, account)
     incoming = await work(receiving.__enter__)
     try:
         async for part in request.stream():
@@ -64,6 +68,20 @@ async def receive_xorb(request: Request) -> Response:
         raise
     await work(receiving.__exit__, None, None, None)
     return JSONResponse({"was_inserted": True})
+
+
+def _charged(who: Caller) -> str:
+    """Against whom chunks count: against a repo's owner only what their own people send."""
+    namespace, principal = who.repo.namespace, who.principal
+    return namespace if principal is None or principal.may_write(namespace) else principal.name
+
+
+def _check_quota(store: HubStore, account: str, more: int, *, unnamed: bool = False) -> None:
+    try:
+        store.quotas.check(account, more, unnamed=unnamed)
+    except QuotaExceededError as error:
+        # The client tries again for minutes where a server fails.
+        raise QuotaExceededError(error.message, 403) from None
 
 
 def grant(request: Request) -> Response:
@@ -119,13 +137,11 @@ def _checked(who: Caller, data: bytes, limit: int) -> Shard:
     if any(file.size > limit for file in shard.files):
         raise TooLargeError(f"A file is larger than {limit} bytes")
     who.store.catalog.refuse_purged(file.sha256 for file in shard.files)
-    held = who.store.catalog.linked(who.repo, [file.sha256 for file in shard.files])
-    new = sum(file.size for file in shard.files if file.sha256 not in held)
-    try:
-        who.store.quotas.check(who.repo.namespace, new)
-    except QuotaExceededError as error:
-        # The client tries again for minutes where a server fails.
-        raise QuotaExceededError(error.message, 403) from None
+    catalog = who.store.xet.catalog
+    new = sum(
+        file.size for file in shard.files if catalog.held(who.repo, to_hex(file.hash)) is None
+    )
+    _check_quota(who.store, who.repo.namespace, new)
     who.store.xet.check(who.repo, shard)
     return shard
 

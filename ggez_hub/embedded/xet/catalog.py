@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from ggez_hub.embedded.catalog import FRESH, RepoRecord
 from ggez_hub.embedded.database import Database, from_row
-from ggez_hub.embedded.errors import InvalidRequestError
+from ggez_hub.embedded.errors import InvalidRequestError, PurgedError
 from ggez_hub.embedded.xet.hashing import to_hex
 from ggez_hub.embedded.xet.shard import FileInfo
 
@@ -40,12 +40,12 @@ class XetCatalog:
         """
         return self._database.secret(_GENERATION).hex()[:16]
 
-    def link(self, repo: RepoRecord, xorbs: Iterable[str]) -> None:
-        """Record that the files of a repo may refer to xorbs."""
+    def link(self, repo: RepoRecord, xorb: str, size: int, account: str) -> None:
+        """Record a xorb, to which the files of a repo may refer; until one does, it counts against `account`."""
         with self._database.transaction() as connection:
-            for xorb in xorbs:
-                connection.execute("INSERT OR IGNORE INTO xorbs VALUES (?)", (xorb,))
-                _offer(connection, repo, xorb)
+            query = "INSERT OR IGNORE INTO xorbs (hash, size, account) VALUES (?, ?, ?)"
+            connection.execute(query, (xorb, size, account))
+            _offer(connection, repo, xorb)
 
     def offer(self, repo: RepoRecord, xorbs: Iterable[str]) -> None:
         """Let the files of a repo refer to those of `xorbs` that are still there."""
@@ -67,12 +67,16 @@ class XetCatalog:
     ) -> None:
         """Record that a repo holds files; by the chunks of each, with their xorbs, others find it.
 
-        Raises InvalidRequestError if the repo or a xorb has been removed.
+        Raises InvalidRequestError if the repo or a xorb has been removed, PurgedError.
         """
         try:
             with self._database.transaction() as connection:
                 for file, chunks in files:
                     oid = file.sha256
+                    if connection.execute(
+                        "SELECT 1 FROM purged WHERE digest = ?", (oid,)
+                    ).fetchone():
+                        raise PurgedError
                     connection.execute(
                         "INSERT OR REPLACE INTO xet_files VALUES (?, ?, ?)",
                         (oid, to_hex(file.hash), file.encode()),
@@ -80,6 +84,10 @@ class XetCatalog:
                     connection.executemany(
                         "INSERT INTO xet_terms VALUES (?, ?)",
                         [(oid, to_hex(xorb)) for xorb in {term.xorb for term in file.terms}],
+                    )
+                    connection.executemany(
+                        "UPDATE xorbs SET account = NULL WHERE hash = ? AND account IS NOT NULL",
+                        [(to_hex(xorb),) for xorb in {term.xorb for term in file.terms}],
                     )
                     connection.executemany(
                         "INSERT OR IGNORE INTO xet_chunks VALUES (?, ?, ?)",
@@ -96,6 +104,11 @@ class XetCatalog:
     def file(self, oid: str) -> FileInfo | None:
         """What a large file is made of; None if it did not come by Xet."""
         row = self._database.row("SELECT content FROM xet_files WHERE oid = ?", oid)
+        return FileInfo.decode(row["content"]) if row else None
+
+    def by_hash(self, digest: str) -> FileInfo | None:
+        """What a file of that hash of Xet is made of, in whichever repo; None if there is none."""
+        row = self._database.row("SELECT content FROM xet_files WHERE hash = ?", digest)
         return FileInfo.decode(row["content"]) if row else None
 
     def hashes(self, oids: Iterable[str]) -> dict[str, str]:

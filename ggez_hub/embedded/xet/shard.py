@@ -47,7 +47,7 @@ class Term:
 @dataclass(frozen=True, slots=True)
 class FileInfo:
     """What a file is made of; `proofs` has the hash of each term, or is empty. `sha256` is hexadecimal;
-    a shard has it in the order of a hash of Xet."""
+    a shard has it in the order of a hash of Xet, or has none (for buckets): then it is empty."""
 
     hash: bytes
     terms: tuple[Term, ...]
@@ -107,10 +107,8 @@ def parse(data: bytes) -> Shard:
     files, xorbs = [], []
     while (record := records.take())[0] != _LAST:
         files.append(records.file(record))
-        if len(files[-1].proofs) != len(files[-1].terms) or not files[-1].sha256:
-            raise InvalidRequestError(
-                "A file of the shard has no proof for each term, or no sha256"
-            )
+        if len(files[-1].proofs) != len(files[-1].terms):
+            raise InvalidRequestError("A file of the shard has no proof for each term")
     while (record := records.take())[0] != _LAST:
         xorbs.append(XorbInfo(record[0], records.raw(record[2])))
     return Shard(tuple(files), tuple(xorbs))

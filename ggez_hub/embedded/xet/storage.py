@@ -12,6 +12,7 @@ import tempfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -55,10 +56,10 @@ class XetObjects:
         return self._root / name[:2] / name[2:4] / name
 
     @contextmanager
-    def receive(self, repo: RepoRecord, digest: bytes) -> Iterator[XorbWriter]:
+    def receive(self, repo: RepoRecord, digest: bytes, account: str) -> Iterator[XorbWriter]:
         """A xorb for a repo, stored when the block ends, and removed if the block fails.
 
-        Raises InvalidRequestError if what came is not a xorb with the hash `digest`.
+        Until a file is made of it, it counts against `account`. Raises InvalidRequestError if what came is not a xorb with the hash `digest`.
         """
         descriptor, name = tempfile.mkstemp(dir=self._incoming)
         temporary = Path(name)
@@ -75,7 +76,7 @@ class XetObjects:
                     temporary.chmod(0o644)
                     temporary.replace(target)
                     sync(target.parent)
-                self.catalog.link(repo, [to_hex(digest)])
+                self.catalog.link(repo, to_hex(digest), target.stat().st_size, account)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -114,20 +115,26 @@ class XetObjects:
         """Give a repo the files of a shard that was checked, all of them or none.
 
         The content is read to compare its sha256; yields how many bytes were since the last time.
-        Raises InvalidRequestError.
+        Raises InvalidRequestError, PurgedError.
         """
+        files = []
         for file in shard.files:
-            known = self.catalog.file(file.sha256)
+            if file.sha256:
+                known = self.catalog.file(file.sha256)
+            else:
+                known = self.catalog.by_hash(to_hex(file.hash))
             if known is not None and known.hash == file.hash:
+                files.append(replace(file, sha256=known.sha256))
                 continue
             digest = hashlib.sha256()
             for block in self.content(file, 0, file.size):
                 digest.update(block)
                 yield len(block)
-            if digest.hexdigest() != file.sha256:
+            if file.sha256 not in {"", digest.hexdigest()}:
                 raise InvalidRequestError(f"The file has the sha256 {digest.hexdigest()}")
+            files.append(replace(file, sha256=digest.hexdigest()))
         with self._lock():
-            self.catalog.add(repo, [(file, self._offered(file)) for file in shard.files])
+            self.catalog.add(repo, [(file, self._offered(file)) for file in files])
 
     def _offered(self, file: FileInfo) -> Iterator[tuple[str, str]]:
         """The chunks by which other uploads find this file, with their xorbs."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -114,6 +115,29 @@ def answer_once(
                 known.keep(answers)
             found |= answers
     return found
+
+
+@dataclass(frozen=True)
+class Work(Generic[Q]):
+    """Inputs with the digest of what is asked of each, the same one for the same question.
+
+    `compute` gives the answers to a list of inputs, of which `chunk` are computed together.
+    """
+
+    keys: Sequence[str]
+    inputs: Sequence[Q]
+    known: AnswerCache
+    compute: Callable[[list[Q]], Iterable[Any]]
+    chunk: int = CHUNK
+
+    def answers(self) -> list[Any]:
+        """The answer to each input, in their order."""
+        found = self.answer(dict(zip(self.keys, self.inputs, strict=True)))
+        return [found[key] for key in self.keys]
+
+    def answer(self, asked: Mapping[str, Q]) -> dict[str, Any]:
+        """The answers to some of the inputs, by digest."""
+        return answer_once(asked, self.known, self.compute, self.chunk)
 
 
 def _written(value: Any) -> str | bytes:

@@ -15,7 +15,7 @@ import numpy as np
 from ggez_hub.atomic_files import write_file
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
+from ggez_hub.evaluation.answers.cache import AnswerCache, Work
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Outcomes
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, Drawing
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_about
@@ -27,7 +27,11 @@ from ggez_hub.evaluation.benchmarks.recognition import Recognition
 from ggez_hub.evaluation.benchmarks.safety import flag_outcomes, unchecked
 from ggez_hub.evaluation.models.backend import EvaluationBackend
 from ggez_hub.evaluation.models.judge_model import JudgeModel
-from ggez_hub.evaluation.models.model_under_test import LoadedModel, SwappableModel
+from ggez_hub.evaluation.models.model_under_test import (
+    DivisibleModel,
+    LoadedModel,
+    SwappableModel,
+)
 from ggez_hub.evaluation.models.weight_swap import Adapted, put_on
 from ggez_hub.extras import require
 from ggez_hub.families import Family
@@ -184,13 +188,9 @@ class DrawingModel:
         assert drawing is not None  # noqa: S101 - a benchmark of prompts has it
         judged: list[Judged] = []
         chance: list[float] = []
-        for start in range(0, len(prompts), CHUNK):
-            part = prompts[start : start + CHUNK]
-            orders = [Order(p.prompt, seed, drawing) for p in part for seed in drawing.seeds]
-            files = iter(self.drawings(orders))
-            shown = [(prompt, list(islice(files, len(drawing.seeds)))) for prompt in part]
-            choices = [choice for prompt, own in shown for choice in _choices(prompt, own)]
-            found = self.judge.answer(ask_about(benchmark, choices), method)
+        for part, work in self._drawn(prompts, drawing):
+            shown = _shown(part, work.answers())
+            found = self.judge.answer(_about(benchmark, shown), method)
             given = dict(zip(found.items, found.predicted, strict=True))
             floors = dict(zip(found.items, found.chance.tolist(), strict=True))
             for prompt, own in shown:
@@ -207,24 +207,61 @@ class DrawingModel:
                 chance.append(floors[_id(prompt, 0, 0)] if is_choice else 0.0)
         return _outcomes(prompts, drawing, judged, chance)
 
+    def work(self, asked: QuestionSet, method: str) -> Iterator[Work[Any]]:
+        if asked.recognised is not None:
+            yield from self._together(asked.recognised)
+        elif asked.safety is not None:
+            if self.painter.has_checker:
+                yield self._flags(*asked.safety)
+        elif asked.drawn is not None and self.judge is not None:
+            benchmark, prompts = asked.drawn
+            drawing = benchmark.drawing
+            assert drawing is not None  # noqa: S101 - a benchmark of prompts has it
+            groups = list(self._drawn(prompts, drawing))
+            for _, work in groups:
+                yield work
+            if isinstance(self.judge, DivisibleModel):
+                for part, work in groups:
+                    found = self.known.find(work.keys)
+                    if not found.keys() >= {*work.keys}:
+                        break
+                    shown = _shown(part, [found[key] for key in work.keys])
+                    yield from self.judge.work(_about(benchmark, shown), method)
+
     def drawings(self, orders: Sequence[Order]) -> list[bytes]:
         """The pictures as PNG files, as they are: nobody judges them."""
-        drawn = answer_once({o.digest: o for o in orders}, self.known, self.painter.draw, chunk=1)
-        return [drawn[order.digest] for order in orders]
+        return self._drawings(orders).answers()
 
-    def _recognised(self, asked: Recognition) -> Outcomes:
-        similarity, names = [], []
+    def _drawings(self, orders: Sequence[Order]) -> Work[Order]:
+        return Work([o.digest for o in orders], orders, self.known, self.painter.draw, chunk=1)
+
+    def _drawn(
+        self, prompts: Sequence[DrawingPrompt], drawing: Drawing
+    ) -> Iterator[tuple[Sequence[DrawingPrompt], Work[Order]]]:
+        """Groups of prompts, and their pictures: every seed of each prompt."""
+        for start in range(0, len(prompts), CHUNK):
+            part = prompts[start : start + CHUNK]
+            orders = [Order(p.prompt, seed, drawing) for p in part for seed in drawing.seeds]
+            yield part, self._drawings(orders)
+
+    def _together(self, asked: Recognition) -> Iterator[Work[Order]]:
         for start in range(0, len(asked.wanted), TOGETHER):
             wanted = asked.wanted[start : start + TOGETHER]
             orders = [Order(w.prompt, w.seed, asked.drawing(w)) for w in wanted]
             keys = [f"{order.digest} of {TOGETHER}" for order in orders]
-            drawn = answer_once(
-                dict(zip(keys, orders, strict=True)),
-                self.known,
-                self.painter.draw_together,
-                chunk=TOGETHER,
-            )
-            files = [drawn[key] for key in keys]
+            yield Work(keys, orders, self.known, self.painter.draw_together, TOGETHER)
+
+    def _flags(self, benchmark: Benchmark, prompts: Sequence[SafetyPrompt]) -> Work[Order]:
+        drawing = benchmark.drawing
+        assert drawing is not None  # noqa: S101 - a benchmark of drawings has it
+        orders = [Order(prompt.prompt, prompt.seed, drawing) for prompt in prompts]
+        keys = [f"{order.digest} is flagged" for order in orders]
+        return Work(keys, orders, self.known, self.painter.flags, chunk=1)
+
+    def _recognised(self, asked: Recognition) -> Outcomes:
+        similarity, names = [], []
+        for work in self._together(asked):
+            files = work.answers()
             names += [self._store(file) for file in files]
             similarity.append(asked.similarity(files))
         return asked.outcomes(np.concatenate(similarity), names)
@@ -232,14 +269,7 @@ class DrawingModel:
     def _checked(self, benchmark: Benchmark, prompts: Sequence[SafetyPrompt]) -> Outcomes:
         if not self.painter.has_checker:
             return unchecked(prompts)
-        drawing = benchmark.drawing
-        assert drawing is not None  # noqa: S101 - a benchmark of drawings has it
-        orders = [Order(prompt.prompt, prompt.seed, drawing) for prompt in prompts]
-        keys = [f"{order.digest} is flagged" for order in orders]
-        found = answer_once(
-            dict(zip(keys, orders, strict=True)), self.known, self.painter.flags, chunk=1
-        )
-        return flag_outcomes(prompts, [found[key] for key in keys])
+        return flag_outcomes(prompts, self._flags(benchmark, prompts).answers())
 
     def _store(self, picture: bytes) -> str:
         name = hashlib.sha256(picture).hexdigest()
@@ -251,6 +281,21 @@ class DrawingModel:
 
 def _id(prompt: DrawingPrompt, seed: int, place: int) -> str:
     return f"{prompt.id}/{seed}/{place}"
+
+
+def _shown(
+    prompts: Sequence[DrawingPrompt], files: Sequence[bytes]
+) -> list[tuple[DrawingPrompt, list[bytes]]]:
+    """Each prompt with its pictures, one for each seed."""
+    each, left = len(files) // len(prompts), iter(files)
+    return [(prompt, list(islice(left, each))) for prompt in prompts]
+
+
+def _about(
+    benchmark: Benchmark, shown: Sequence[tuple[DrawingPrompt, Sequence[bytes]]]
+) -> QuestionSet:
+    """The judge's questions."""
+    return ask_about(benchmark, [c for prompt, own in shown for c in _choices(prompt, own)])
 
 
 def _choices(prompt: DrawingPrompt, files: Sequence[bytes]) -> Iterator[Choice]:

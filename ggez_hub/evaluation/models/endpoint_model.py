@@ -10,7 +10,7 @@ Both come from one request. The weights are not known: the digest is that of the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ import numpy as np
 from ggez_hub.chat_endpoint import ChatEndpoint, EndpointFailed, about_picture, key_in
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
+from ggez_hub.evaluation.answers.cache import AnswerCache, Work
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.benchmark import LETTERS
 from ggez_hub.evaluation.benchmarks.multiple_choice import (
@@ -97,13 +97,7 @@ class EndpointModel:
         if not asked.is_written:
             return asked.all_missing()
         posed = pose(asked)
-        found = answer_once(
-            {p.digest: p for p in posed},
-            self.known,
-            self._ask,
-            chunk=ROUNDS * self.endpoint.parallel,
-        )
-        answers = [found[p.digest] for p in posed]
+        answers = self._work(posed).answers()
         replies = [answer["text"] for answer in answers]
         if asked.questions is None or method == GENERATION:
             outcomes = read_replies(asked, replies)
@@ -114,6 +108,15 @@ class EndpointModel:
             )
         prompts = [digest_json(p.prompt) for p in posed]
         return replace(outcomes, missing=asked.missing).with_details(prompts=prompts)
+
+    def work(self, asked: QuestionSet, method: str) -> Iterator[Work[Any]]:
+        del method
+        if asked.is_written:
+            yield self._work(pose(asked))
+
+    def _work(self, posed: Sequence[Posed]) -> Work[Posed]:
+        chunk = ROUNDS * self.endpoint.parallel
+        return Work([p.digest for p in posed], posed, self.known, self._ask, chunk)
 
     def _ask(self, posed: Sequence[Posed]) -> list[dict[str, Any]]:
         chats = [about_picture(p.picture, p.prompt) for p in posed]

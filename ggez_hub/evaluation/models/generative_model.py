@@ -12,7 +12,7 @@ verbosity can be compared.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.digests import digest_json
-from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
+from ggez_hub.evaluation.answers.cache import AnswerCache, Work
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Outcomes
 from ggez_hub.evaluation.benchmarks.loaders import Item
 from ggez_hub.evaluation.benchmarks.multiple_choice import (
@@ -90,43 +90,58 @@ class GenerativeModel:
     def answer(self, asked: QuestionSet, method: str) -> Outcomes:
         if not asked.is_written:
             return asked.all_missing()
+        posed = self._posed(asked, method)
+        answers = self._work(posed).answers()
         if asked.questions is None or method == GENERATION:
-            posed = pose(asked, self.writer.prompt)
-            found = read_replies(asked, self.replies(posed))
+            found = read_replies(asked, answers)
         else:
-            posed = [
-                Posed(c.item.picture or b"", self.writer.prompt(c.text), c.item.options)
-                for c in asked.choices
-            ]
-            scores = np.array(self._answers(posed, self.writer.log_likelihoods), dtype=np.float64)
+            scores = np.array(answers, dtype=np.float64)
             if method == PMI:
                 scores = self._less_unconditional(posed, scores)
             found = asked.questions.scored(scores)
         prompts = [digest_json(p.prompt) for p in posed]
         return replace(found, missing=asked.missing).with_details(prompts=prompts)
 
+    def work(self, asked: QuestionSet, method: str) -> Iterator[Work[Any]]:
+        if asked.is_written:
+            posed = self._posed(asked, method)
+            yield self._work(posed)
+            if asked.questions is not None and method == PMI:
+                yield self._unconditional(posed)
+
     def replies(self, posed: Sequence[Posed]) -> list[str]:
         """What it writes, as it is: nothing is read from it."""
-        return self._answers(posed, self.writer.replies)
+        return self._work(posed).answers()
+
+    def _posed(self, asked: QuestionSet, method: str) -> list[Posed]:
+        if asked.questions is None or method == GENERATION:
+            return pose(asked, self.writer.prompt)
+        return [
+            Posed(c.item.picture or b"", self.writer.prompt(c.text), c.item.options)
+            for c in asked.choices
+        ]
+
+    def _work(self, posed: Sequence[Posed]) -> Work[Posed]:
+        """Of questions with options their likelihoods, of others the replies."""
+        of_options = any(p.options for p in posed)
+        ask: Callable[[list[Posed]], Sequence[Any]] = (
+            self.writer.log_likelihoods if of_options else self.writer.replies
+        )
+        return Work([p.digest for p in posed], posed, self.known, ask)
+
+    def _unconditional(self, posed: Sequence[Posed]) -> Work[str]:
+        options = sorted({option for p in posed for option in p.options})
+        keys = [digest_json({"unconditional": option}) for option in options]
+        return Work(keys, options, self.known, self.writer.unconditional)
 
     def _less_unconditional(
         self, posed: Sequence[Posed], scores: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        options = {option for p in posed for option in p.options}
-        keys = {option: digest_json({"unconditional": option}) for option in sorted(options)}
-        known = answer_once(
-            {key: o for o, key in keys.items()}, self.known, self.writer.unconditional
-        )
-        bare = np.array([[known[keys[option]] for option in p.options] for p in posed])
+        work = self._unconditional(posed)
+        known = dict(zip(work.inputs, work.answers(), strict=True))
+        bare = np.array([[known[option] for option in p.options] for p in posed])
         # The tokens are the same in both: log p(option | picture, question) - log p(option).
         return np.asarray((scores - bare[..., 0]) * bare[..., 1])
-
-    def _answers(
-        self, posed: Sequence[Posed], ask: Callable[[list[Posed]], Iterable[Any]]
-    ) -> list[Any]:
-        keys = [p.digest for p in posed]
-        known = answer_once(dict(zip(keys, posed, strict=True)), self.known, ask)
-        return [known[key] for key in keys]
 
 
 def _as_it_is(text: str, sees: bool) -> str:

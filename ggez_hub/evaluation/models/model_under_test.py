@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ggez_hub.digests import digest_json, sha256_file
-from ggez_hub.evaluation.answers.cache import AnswerCache
+from ggez_hub.evaluation.answers.cache import AnswerCache, Work
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.families import Family
@@ -30,6 +30,14 @@ class LoadedModel(Protocol):
 
         `method` is one of those that it has.
         """
+
+
+@runtime_checkable
+class DivisibleModel(LoadedModel, Protocol):
+    """One whose work can be done in parts, each by another process."""
+
+    def work(self, asked: QuestionSet, method: str) -> Iterator[Work[Any]]:
+        """What `answer` computes, in its order; it ends before what follows from answers not yet known."""
 
 
 class SwappableModel(LoadedModel, Protocol):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.digests import digest_json
-from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
+from ggez_hub.evaluation.answers.cache import AnswerCache, Work
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.multiple_choice import SIMILARITY
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
@@ -65,26 +65,28 @@ class SimilarityModel(_ByEmbeddings):
         if not all(name.startswith(self._embedder.picture_tower) for name in decisive):
             self._known_texts = known
 
+    def work(self, asked: QuestionSet, method: str) -> Iterator[Work[Any]]:
+        del method
+        if asked.questions is not None:
+            embedder = self._embedder
+            yield _work("picture", asked.pictures, self._known_pictures, embedder.encode_pictures)
+            yield _work("text", asked.questions.texts, self._known_texts, embedder.encode_texts)
+
     def embed(self, asked: QuestionSet) -> Embeddings:
-        texts = asked.questions.texts if asked.questions else ()
-        embedder = self._embedder
-        return (
-            _once("picture", asked.pictures, self._known_pictures, embedder.encode_pictures),
-            _once("text", texts, self._known_texts, embedder.encode_texts),
-        )
+        pictures, texts = (np.stack(work.answers()) for work in self.work(asked, ""))
+        return pictures, texts
 
 
-def _once(
+def _work(
     kind: str,
     inputs: Sequence[T],
     known: AnswerCache,
     encode: Callable[[list[T]], NDArray[np.float32]],
-) -> NDArray[np.float32]:
-    """The embeddings (n, d); two rows of the data may show the same picture."""
+) -> Work[T]:
+    """Inputs to embed; two rows of the data may show the same picture."""
     contents = [value.encode() if isinstance(value, str) else value for value in inputs]
     keys = [f"{kind} {hashlib.sha256(content).hexdigest()}" for content in contents]
-    found = answer_once(dict(zip(keys, inputs, strict=True)), known, encode)
-    return np.stack([found[key] for key in keys])
+    return Work(keys, inputs, known, encode)
 
 
 # The adapter's part of the mean. Answers are recorded at this beta: it is the weight of the adapter's

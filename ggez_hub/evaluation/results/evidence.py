@@ -123,11 +123,17 @@ def open_evidence(path: Path) -> Evidence:
     return _open_card(card)
 
 
-def _open_results(folder: Path) -> Evidence:
+def read_header(folder: Path) -> Header:
+    """What decides the figures of a results folder; raises GgezError. No answers are read."""
+    return _read_results(folder)[0]
+
+
+def _read_results(folder: Path) -> tuple[Header, dict[str, Any]]:
+    """The header of a results folder, and the figures beside it; raises GgezError."""
     try:
         content = json.loads(read_text(folder / RESULTS, MAX_BYTES))
         # Through JSON again: it knows no tuples, and the strict schema no lists in their place.
-        header = Header.model_validate_json(json.dumps(content.pop("header")))
+        return Header.model_validate_json(json.dumps(content.pop("header"))), content
     except ValidationError as error:
         raise GgezError(
             f"the header of {folder / RESULTS} is not valid:\n{listed(error)}"
@@ -136,6 +142,10 @@ def _open_results(folder: Path) -> Evidence:
         raise GgezError(f"{folder / RESULTS} has no header") from error
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise GgezError(f"{folder / RESULTS} cannot be read: {error}") from error
+
+
+def _open_results(folder: Path) -> Evidence:
+    header, content = _read_results(folder)
     files = {header.predictions: header.sha256}
     files |= {record.predictions: record.sha256 for record in header.baselines.values()}
     problems = []

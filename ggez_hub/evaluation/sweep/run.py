@@ -17,6 +17,7 @@ from ggez_hub.cards.values import UNKNOWN, Unknown
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
+from ggez_hub.evaluation.answers.meeting import Meeting, MetAnswers
 from ggez_hub.evaluation.answers.outcomes import Answers, Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.benchmarks.multiple_choice import GENERATION, RECOGNITION
@@ -168,6 +169,20 @@ def work_folder(
     return out / WORK / key
 
 
+def joint_folder(work: Path, model: ModelUnderTest) -> Path:
+    """Where the answers of a joint fine-tune are, as those of the grid are in `work`."""
+    return _beside(work, "joint", model)
+
+
+def _beside(work: Path, name: BaselineName, model: ModelUnderTest) -> Path:
+    return work / name / model.digest
+
+
+def meeting_folder(work: Path, model: ModelUnderTest) -> Path:
+    """Where the answers of a model meet that several tasks compute."""
+    return work / "met" / model.digest
+
+
 def sweep(
     models: Sequence[ModelUnderTest],
     tasks: Sequence[PreparedTask],
@@ -187,6 +202,7 @@ def sweep(
     policy: str = "parity",
     closing: Closing | None = None,
     progress: Progress | None = None,
+    before: Callable[[], None] | None = None,
 ) -> Evidence:
     """Measure every task with every model, those of a grid or one as it is, into the folder `out`.
 
@@ -194,6 +210,7 @@ def sweep(
     parts     those of the models
     trained_on, held_out   the data sets behind the adapters, and those kept out of them
     closing   keeps a part of the test answers, and all that is kept during the run, in its folder
+    before    has the questions answered by other processes, as `tasks` does
 
     Of embedding models the averaged outputs at beta 0 and 1 are measured too, without a new pass of a
     picture or text. A folder that holds a part of this very measurement is completed.
@@ -214,14 +231,20 @@ def sweep(
             "Choose another folder with -o: nothing there is overwritten.",
         )
     work.mkdir(parents=True, exist_ok=True)
+    if before:
+        before()
     caches: dict[str, AnswerCache] = {}
+
+    def open_cache(model: ModelUnderTest) -> AnswerCache:
+        met = meeting_folder(work, model)
+        return MetAnswers(Meeting(met), known(model, work)) if before else known(model, work)
 
     def cache_of(model: ModelUnderTest) -> AnswerCache:
         # What the two ends of a grid embed is embedded once.
         if model.beta not in (BASE, ADAPTER):
-            return known(model, work)
+            return open_cache(model)
         if model.digest not in caches:
-            caches[model.digest] = known(model, work)
+            caches[model.digest] = open_cache(model)
         return caches[model.digest]
 
     average = _average(models, cache_of)
@@ -243,7 +266,7 @@ def sweep(
     def baseline(
         name: BaselineName, model: ModelUnderTest, adapter: AdapterRecord | None = None
     ) -> MeasuredBaseline:
-        measured = ask([model], work / name / model.digest)
+        measured = ask([model], _beside(work, name, model))
         return MeasuredBaseline(model.digest, measured.outcomes, adapter)
 
     found: dict[BaselineName, MeasuredBaseline] = {}

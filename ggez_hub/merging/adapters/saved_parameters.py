@@ -38,10 +38,10 @@ class Saved:
 
     def stored(self) -> torch.Tensor:
         import torch
-        from safetensors import safe_open
 
-        with safe_open(self.file.path, framework="pt") as opened:
-            saved: torch.Tensor = opened.get_tensor(self.key)
+        from ggez_hub.merging.stored_tensors import map_tensor
+
+        saved = map_tensor(self.file, self.key)
         if not torch.isfinite(saved).all():
             raise BadAdapter(f"{self.file.path}: {self.key!r} is not finite: it holds NaN or Inf")
         return saved

@@ -116,10 +116,9 @@ class Sparse:
     key_values: str
 
     def by_rows(self, base: WeightIndex) -> RowDelta:
-        from safetensors import safe_open
+        from ggez_hub.merging.stored_tensors import map_tensor
 
-        with safe_open(self.file.path, framework="pt") as opened:
-            indices = opened.get_tensor(self.key_indices).long()
+        indices = map_tensor(self.file, self.key_indices).long()
         shape = base[self.target].shape
         ascending = bool((indices[1:] > indices[:-1]).all())
         if len(indices) and not (ascending and indices[0] >= 0 and indices[-1] < math.prod(shape)):

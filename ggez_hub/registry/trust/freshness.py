@@ -73,9 +73,12 @@ def index_signature(hub: Hub, revision: str) -> bytes | None:
     known = try_to_load_from_cache(
         INDEX_REPO, SIGNATURE_FILE, revision=revision, repo_type="dataset"
     )
-    if known is not None and not isinstance(known, str):
-        return None
     try:
+        if known is not None and not isinstance(known, str):
+            # The cache is of all hubs: another one may have said so of this commit.
+            listed = hub.at_commit(INDEX_REPO, revision, "dataset")
+            if listed.file(SIGNATURE_FILE) is None:
+                return None
         return hub.read_text(INDEX_REPO, revision, SIGNATURE_FILE, "dataset").encode()
     except (EntryNotFoundError, NotInCache):
         return None

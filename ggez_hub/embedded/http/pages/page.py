@@ -80,3 +80,13 @@ def page(handler: Handler) -> Handler:
             return refused
 
     return wrapper
+
+
+def size_text(nbytes: int) -> str:
+    """A number of bytes for people."""
+    size, unit = float(nbytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.3g} {unit}" if unit != "bytes" else f"{nbytes} bytes"

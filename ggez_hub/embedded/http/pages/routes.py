@@ -23,8 +23,9 @@ from ggez_hub.embedded.errors import (
 )
 from ggez_hub.embedded.history import first_parents
 from ggez_hub.embedded.http import access
+from ggez_hub.embedded.http.pages import lists
 from ggez_hub.embedded.http.pages.markdown import rendered
-from ggez_hub.embedded.http.pages.page import HERE, page, render
+from ggez_hub.embedded.http.pages.page import HERE, page, render, size_text
 from ggez_hub.embedded.http.parameters import REST, REVISION, WEB, timestamp
 from ggez_hub.embedded.lfs import is_binary
 from ggez_hub.embedded.listing_index import CARD_FILE, RepoQuery
@@ -106,7 +107,7 @@ def tree(request: Request) -> Response:
         (
             entry.path.rpartition("/")[2] + ("/" if entry.is_folder else ""),
             _address(repo, "tree" if entry.is_folder else "blob", revision, entry.path),
-            "" if entry.is_folder else _size(entry.size),
+            "" if entry.is_folder else size_text(entry.size),
         )
         for entry in chosen
     ]
@@ -139,7 +140,7 @@ def blob(request: Request) -> Response:
         "Files",
         revision=revision,
         crumbs=_crumbs(repo, revision, path),
-        size=_size(entry.size),
+        size=size_text(entry.size),
         sha256=entry.lfs.oid if entry.lfs else "",
         download=_address(repo, "resolve", revision, path),
         text=text,
@@ -284,17 +285,9 @@ def _page(request: Request, items: Sequence[T]) -> tuple[Sequence[T], int]:
     return items[start : start + _PAGE], int(number) + 1 if more else 0
 
 
-def _size(nbytes: int) -> str:
-    size, unit = float(nbytes), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.3g} {unit}" if unit != "bytes" else f"{nbytes} bytes"
-
-
 routes = [
     Route("/-/style.css", style, methods=["GET"]),
+    *lists.routes,
     Route(WEB, page(card), methods=["GET"]),
     Route(f"{WEB}/tree/{REVISION}", page(tree), methods=["GET"]),
     Route(f"{WEB}/tree/{REVISION}/{REST}", page(tree), methods=["GET"]),
