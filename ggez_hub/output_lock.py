@@ -47,19 +47,9 @@ def lock_output(target: Path, *parts: Path) -> Iterator[Path]:
     """
     from filelock import FileLock
 
-    # Away from the target, so that nothing is left beside it.
-    user = os.getuid() if os.name == "posix" else 0
-    locks = Path(tempfile.gettempdir()) / f"ggez-hub-{user}"
-    locks.mkdir(mode=0o700, exist_ok=True)
-    found = locks.lstat()
-    # Everybody may write to the folder above: a link there was made by somebody else.
-    if os.name == "posix" and (found.st_uid != user or not stat.S_ISDIR(found.st_mode)):
-        raise PermissionError(
-            errno.EPERM, "is not a folder of yours: remove it, or set TMPDIR", str(locks)
-        )
+    locks = remove_leftovers()
     name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:32]
     scratch, record = locks / f"{name}.scratch", locks / f"{name}.unfinished"
-    _remove_leftovers(locks)
     with FileLock(locks / f"{name}.lock"):
         shutil.rmtree(scratch, ignore_errors=True)
         partials = [str(partial_of(path)) for path in (target, *parts)]
@@ -71,14 +61,27 @@ def lock_output(target: Path, *parts: Path) -> Iterator[Path]:
             record.unlink(missing_ok=True)
 
 
-def _remove_leftovers(locks: Path) -> None:
-    """Remove what runs left that ended without an end: nobody holds their locks any more."""
-    from filelock import FileLock, Timeout
+def remove_leftovers() -> Path:
+    """Remove what runs left that ended without an end, whose locks nobody holds any more.
 
+    Returns the folder of the locks; raises PermissionError if it is not the user's own.
+    """
+    # Away from the target, so that nothing is left beside it.
+    user = os.getuid() if os.name == "posix" else 0
+    locks = Path(tempfile.gettempdir()) / f"ggez-hub-{user}"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    found = locks.lstat()
+    # Everybody may write to the folder above: a link there was made by somebody else.
+    if os.name == "posix" and (found.st_uid != user or not stat.S_ISDIR(found.st_mode)):
+        raise PermissionError(
+            errno.EPERM, "is not a folder of yours: remove it, or set TMPDIR", str(locks)
+        )
     # Locks stay, and there may be thousands: a glob would take longer than a small merge.
     with os.scandir(locks) as entries:
         records = [locks / entry.name for entry in entries if entry.name.endswith(".unfinished")]
     for record in records:
+        from filelock import FileLock, Timeout
+
         with suppress(Timeout), FileLock(record.with_suffix(".lock"), timeout=0):
             # A run may have been killed here, too, and another process may clean up at this moment.
             with suppress(OSError, ValueError):
@@ -86,3 +89,4 @@ def _remove_leftovers(locks: Path) -> None:
                     shutil.rmtree(partial, ignore_errors=True)
             shutil.rmtree(record.with_suffix(".scratch"), ignore_errors=True)
             record.unlink(missing_ok=True)
+    return locks

@@ -97,7 +97,7 @@ SECTIONS = {
         "index": CommandEntry("registry", "The index of accepted cards: build, publish, verify."),
         "registry": CommandEntry(
             "registry",
-            "For maintainers: measure a card; list what is out of date, and what a yank reaches.",
+            "For maintainers: measure cards; list what is out of date, and what a yank reaches.",
         ),
     },
     "Automation": {"ci": CommandEntry("ci", "The steps of the registry's workflows.")},

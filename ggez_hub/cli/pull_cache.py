@@ -7,6 +7,7 @@ from typing import Any
 
 from ggez_hub.cli.output import Output
 from ggez_hub.hub import Hub
+from ggez_hub.output_lock import remove_leftovers
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO, policy_file
 from ggez_hub.registry.pull.cache import PullAnswer, PullKey, record_answer, recorded_answer
@@ -30,6 +31,8 @@ def answer_from_cache(request: Request, hub: Hub, target: Path, out: Output) -> 
     newest = seen_index(hub)
     if newest is not None and (newest.revision != answer.index or newest.is_expired):
         return False
+    # The folder is complete; the run that was to clear up after it may have been killed.
+    remove_leftovers()
     out.line(answer.text or "")
     out.document(answer.document)
     return True

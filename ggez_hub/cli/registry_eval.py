@@ -191,7 +191,7 @@ def _print_plan(plans: list[StalePlan], out: Output) -> None:
     for machine in dict.fromkeys(on.machine for _, _, on in known):
         own = [(costs, on) for _, costs, on in known if on.machine == machine]
         if len(own) > 1:
-            rows.append((f"{len(own)} cards", *_figures(own)))
+            rows.append((counted(len(own), "card"), *_figures(own)))
     if rows:
         columns = ("card", "to fetch", "answers", "device", "hours", "dollars", "")
         out.table(columns, rows, title="What measuring takes, by device")

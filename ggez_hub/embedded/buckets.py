@@ -112,13 +112,13 @@ class Buckets:
                 yield BucketFolder(file.path[:end], file.uploaded)
 
     @contextmanager
-    def change(self, bucket: RepoRecord) -> Iterator[Change]:
+    def change(self, bucket: RepoRecord) -> Iterator[BucketEdit]:
         """Changes that all happen at the end of the block, or not at all."""
         with self._database.transaction() as connection:
-            yield Change(connection, bucket)
+            yield BucketEdit(connection, bucket)
 
 
-class Change:
+class BucketEdit:
     """Files that come and go in one transaction."""
 
     def __init__(self, connection: sqlite3.Connection, bucket: RepoRecord) -> None:

@@ -218,14 +218,21 @@ def qianfan(tmp_path_factory):
     return made.model_class, folder / "base"
 
 
-@pytest.mark.parametrize("options", [{"use_dora": True}, {"init_lora_weights": "olora"}])
-def test_what_is_more_than_a_lora_is_refused(options, qianfan, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "message", "error"),
+    [
+        ({"use_dora": True}, "it has lora_magnitude_vector, too", "BadAdapter"),
+        ({"lora_bias": True}, "it has lora_B.bias, too", "BadAdapter"),
+        ({"init_lora_weights": "olora"}, "has no tensor of its own in the base", "NotOneToOne"),
+    ],
+)
+def test_what_is_more_than_a_lora_is_refused(options, message, error, qianfan, tmp_path):
     kind, folder = qianfan
     model = load(folder, kind, torch.float32)
     adapter = write_adapter_of_peft(tmp_path / "a", model, target_modules=QKV, **options)
-    with pytest.raises(Exception, match="has no tensor of its own in the base") as caught:
+    with pytest.raises(Exception, match=message) as caught:
         merge(folder, [Adapter(adapter, 1.0)], tmp_path / "out", detect_family(folder))
-    assert type(caught.value).__name__ == "NotOneToOne"
+    assert type(caught.value).__name__ == error
     assert not (tmp_path / "out").exists()
 
 

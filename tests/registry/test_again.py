@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,6 +66,30 @@ def test_it_says_the_same_with_one_request(seeded, pulled):
     assert asked == ["HEAD"]
     assert result.stdout == first.stdout.replace(" written;", f" {SENTENCE};")
     assert SENTENCE in result.stdout
+
+
+def test_it_clears_up_after_a_run_that_was_killed_when_the_folder_was_complete(
+    seeded, pulled, tmp_path, monkeypatch
+):
+    out, _ = pulled
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    script = (
+        "import os, sys\nfrom pathlib import Path\n"
+        "from ggez_hub.output_lock import lock_output\n"
+        "with lock_output(Path(sys.argv[1])) as scratch:\n"
+        "    scratch.mkdir()\n    print(scratch, flush=True)\n    os.kill(os.getpid(), 9)\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(out)],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    scratch = Path(killed.stdout.strip())
+    assert scratch.is_dir()
+    assert scratch.is_relative_to(tmp_path)
+    result, asked = again(seeded, "-o", out)
+    assert (result.exit_code, asked) == (0, ["HEAD"])
+    assert not scratch.exists()
 
 
 def test_over_the_wire_it_is_one_small_request(seeded, tmp_path):

@@ -124,10 +124,11 @@ class Place:
 
     def lying_around(self):
         """What should not be there: another lock file than one, scratch folders, a second note."""
-        found = sorted(p.name for p in (self.root / "tmp").rglob("*") if p.name != "tmp")
+        tmp = self.root / "tmp"
+        found = sorted(p.relative_to(tmp).as_posix() for p in tmp.rglob("*"))
         locks = [n for n in found if n.endswith(".lock")]
         notes = sorted(p.name for p in (self.root / "cache").glob("ggez-hub/pulls/*"))
-        scratch = [n for n in found if n.endswith(".scratch")]
+        scratch = [n for n in found if ".scratch" in n]
         beside = [p.name for p in self.out.parent.iterdir() if p != self.out]
         return [*beside, *locks[1:], *scratch, *notes[1:]]
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ggez_hub.embedded.access_control import Principal, require_write
-from ggez_hub.embedded.buckets import EMPTY, BucketFile, BucketFolder, Change
+from ggez_hub.embedded.buckets import EMPTY, BucketEdit, BucketFile, BucketFolder
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.commits import Entry
 from ggez_hub.embedded.errors import (
@@ -289,7 +289,7 @@ def _held(request: Request, granted: access.Granted, operation: Operation) -> st
     return found.sha256
 
 
-def _apply(change: Change, operation: Operation, oid: str) -> None:
+def _apply(change: BucketEdit, operation: Operation, oid: str) -> None:
     if not isinstance(operation, _Remove):
         change.put(operation.path, oid, operation.mtime, operation.contentType)
     elif not change.remove(operation.path):

@@ -146,7 +146,15 @@ def of_fused_module(
     source: PeftOnBase, module: str, keys: Mapping[str, str], error: NotOneToOne, read: Read
 ) -> Iterator[ProductRows]:
     """A LoRA on a module whose weight is rows of stored tensors; raises BadAdapter, or `error`."""
-    if keys.keys() != LORA or not error.rows:
+    if not error.rows:
+        raise error
+    if more := sorted(keys.keys() - LORA):
+        raise BadAdapter(
+            f"{source.file.path}: {module!r} is rows of stored tensors in the base, into which the two matrices "
+            f"of a LoRA are merged and nothing else: it has {', '.join(more)}, too",
+            error.hint,
+        )
+    if keys.keys() != LORA:
         raise error
     a, b = (source.file.tensors[keys[part]].shape for part in ("lora_A", "lora_B"))
     factors = Factors(source.file, keys["lora_A"], keys["lora_B"], b[0], a[-1])
