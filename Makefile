@@ -89,11 +89,11 @@ exchange: $(STAMP) ## Hold exported studies against Label Studio's library and p
 	$(VENV)/exchange/bin/python -m pip install --quiet label-studio-sdk==2.1.2 potato-annotation==2.12.1
 	$(VENV)/exchange/bin/python -m pytest tests/humans/test_exchange.py
 
-inspect: $(STAMP) ## Run suites under inspect-ai, which wants an older fsspec and python-dateutil
+inspect: $(STAMP) ## Run suites under inspect-ai, which wants an older fsspec
 	test -x $(VENV)/inspect/bin/python || $(BIN)/python -m venv $(VENV)/inspect
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(VENV)/inspect/main.pth
 	cp $(VENV)/inspect/main.pth $(VENV)/inspect/lib/python*/site-packages/
-	grep -vE '^(fsspec|python-dateutil)=' constraints.txt > $(VENV)/inspect/constraints.txt
+	grep -v '^fsspec=' constraints.txt > $(VENV)/inspect/constraints.txt
 	$(VENV)/inspect/bin/python -m pip install --quiet --constraint $(VENV)/inspect/constraints.txt 'inspect-ai>=0.3.285,<0.4'
 	OMP_NUM_THREADS=1 $(VENV)/inspect/bin/python -m pytest tests/evaluation/test_inspect_tasks.py
 

@@ -137,11 +137,11 @@ def running(server):
 
 
 @contextmanager
-def serving(store, around=None):
-    """The address of a hub over `store`, served from a thread; `around` wraps its application."""
+def serving(store, around=None, jobs=None):
+    """The address of a hub over `store`, served from a thread; `around` wraps its application, `jobs` runs them."""
     from ggez_hub.embedded.server import Server
 
-    server = Server(store)
+    server = Server(store, jobs=jobs)
     if around is not None:
         server.config.app = around(server.config.app)
     with running(server) as url:

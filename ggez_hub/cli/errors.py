@@ -44,7 +44,7 @@ def explain(error: BaseException) -> CommandFailed:
     """The message for `error`, and which task of a run raised it; an unexpected error asks for a report."""
     found = _explained(error)
     notes = getattr(error, "__notes__", ())
-    if task := ", ".join(note for note in notes if re.match(r"task [0-9]+ of ", note)):
+    if task := ", ".join(note for note in notes if re.match(r"task [0-9]+ of |log: ", note)):
         return CommandFailed(f"{found.message} ({task})", found.hint, found.exit_code)
     return found
 
@@ -215,6 +215,7 @@ MESSAGES: dict[str, Message | Callable[[Any], Message | None]] = {
     # The embedded hub and `execution` do not import our error classes.
     "ggez_hub.SessionError": _embedded,
     "ggez_hub.HubError": _embedded,
+    "ggez_hub.EngineFailed": Message("{}", "Run it again after that: what was done is kept."),
     "ggez_hub.WorkerLost": Message(
         "{}", "Perhaps for lack of memory: fewer --workers need less. What was done is kept."
     ),
@@ -231,6 +232,10 @@ MESSAGES: dict[str, Message | Callable[[Any], Message | None]] = {
     "huggingface_hub.HfHubHTTPError": _hub_response,
     "huggingface_hub.LocalEntryNotFoundError": _unreachable,
     "github.GithubException": _github,
+    "botocore.BotoCoreError": Message(
+        "the object store: {}",
+        "Its address and credentials are those of AWS: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_PROFILE.",
+    ),
     "httpx2.TransportError": _unreachable,
     "httpx.TransportError": _unreachable,
     "sqlite3.OperationalError": Message(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,12 +13,13 @@ from ggez_hub.atomic_files import write_file
 from ggez_hub.cli.engine import engine_options
 from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, output_options
-from ggez_hub.cli.parameters import FILE, FOLDER, out_option
+from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FOLDER, Place, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.progress import task
 from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
+    from ggez_hub.data.object_store import ObjectFolder
     from ggez_hub.data.report import FilterReport
     from ggez_hub.data.rule_accuracy import RuleAccuracy
     from ggez_hub.data.scorer_agreement import Agreement, Share
@@ -25,10 +27,30 @@ if TYPE_CHECKING:
     from ggez_hub.execution import Engine
 
 
+class FilterPlace(Place):
+    """A folder, or an `ObjectFolder`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value).startswith("s3://"):
+            from ggez_hub.data.object_store import ObjectFolder
+
+            return ObjectFolder(value)
+        return super().convert(value, param, ctx)
+
+
 @click.command("filter")
 @click.argument("spec", type=FILE)
-@out_option("A new folder.", required=False)
-@engine_options("How many tasks a stage is divided into, at most.  [default: one for each part]")
+@out_option("A new folder, or s3://BUCKET/PATH.", FilterPlace(), required=False)
+@click.option(
+    "--work",
+    type=NEW_FOLDER,
+    default=".",
+    help="With s3://: a folder here, or one that a cluster sees, in which the output is made before it "
+    "is sent.  [default: the current one]",
+)
+@engine_options(
+    "How many tasks a stage is divided into, at most.  [default: one for each part]", jobs=True
+)
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
 @click.option(
     "--evaluate",
@@ -42,7 +64,8 @@ if TYPE_CHECKING:
 @output_options
 def filter_command(
     spec: Path,
-    target: Path | None,
+    target: Path | ObjectFolder | None,
+    work: Path,
     engine: Engine,
     shards: int | None,
     strict: bool,
@@ -66,13 +89,18 @@ def filter_command(
         return
     if target is None:
         raise UsageProblem("where should it be written?", "Give a new folder with -o.")
+    from ggez_hub.data.object_store import filter_into
     from ggez_hub.data.pipeline import run_filter
 
     with task("filtering") as filtering:
-        report = run_filter(
-            recipe,
-            spec.parent,
-            target,
+        run = (
+            partial(run_filter, out=target)
+            if isinstance(target, Path)
+            else partial(filter_into, target, work=work)
+        )
+        report = run(
+            spec=recipe,
+            folder=spec.parent,
             engine=engine,
             shards=shards,
             strict=strict,
@@ -82,7 +110,7 @@ def filter_command(
     out.document({"out": str(target), "report_digest": report.digest, **report.document})
 
 
-def _print_report(report: FilterReport, target: Path, out: Output) -> None:
+def _print_report(report: FilterReport, target: Path | ObjectFolder, out: Output) -> None:
     from ggez_hub.data.report import dropped, unlike_duplicates
 
     counts = report.document["counts"]
@@ -99,7 +127,7 @@ def _print_report(report: FilterReport, target: Path, out: Output) -> None:
         out.line(unlike)
     for warning in report.document["warnings"]:
         out.line(f"warning: {warning}")
-    out.line(f"report: {target / 'README.md'}, digest {report.digest[:16]}")
+    out.line(f"report: {target}/README.md, digest {report.digest[:16]}")
 
 
 def _print_rated(found: RuleAccuracy, out: Output) -> None:

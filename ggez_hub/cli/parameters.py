@@ -26,6 +26,8 @@ class Place(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("the path is empty", param, ctx)
+        if re.match(r"[a-z][a-z0-9+.-]+://", str(value)):
+            self.fail(f"{value} is an address; this is a path of a file or folder here", param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -60,6 +60,11 @@ from ggez_hub.errors import GgezError, UsageProblem
     metavar="HOST",
     help="A host to which webhooks may be sent, of `hub webhook add` and of users; to others none are.",
 )
+@click.option(
+    "--jobs",
+    is_flag=True,
+    help="Offer jobs: whoever has a token that writes can run any command here, as you. For tests.",
+)
 @output_options
 def serve_command(
     root: Path,
@@ -73,6 +78,7 @@ def serve_command(
     origins: tuple[str, ...],
     hosts: tuple[str, ...],
     webhook_hosts: tuple[str, ...],
+    jobs: bool,
     out: Output,
 ) -> None:
     """Serve a folder as a small Hugging Face hub.
@@ -81,6 +87,12 @@ def serve_command(
     It needs no other service and keeps everything in the folder. Ctrl-C ends it.
     """
     from ggez_hub.embedded import HubError, Network, SessionError, is_loopback, serve
+
+    if jobs and not is_loopback(host):
+        raise UsageProblem(
+            "jobs are commands that callers run here as you: not for a hub that others can reach",
+            "Leave out --jobs, or --host.",
+        )
 
     def announce(url: str) -> None:
         token_file = root.absolute() / "token"
@@ -103,6 +115,7 @@ def serve_command(
             network=network,
             announce=announce,
             webhook_hosts=webhook_hosts,
+            jobs=jobs,
         )
     except HubError as error:
         if error.status < 500:

@@ -35,6 +35,8 @@ class Shards:
     def write(self, shard: int) -> None:
         """Write data/train-XXXXX-of-XXXXX.parquet."""
         path = self.folder / f"train-{shard:05d}-of-{len(self):05d}.parquet"
+        # On another machine it is not there yet.
+        self.folder.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(path, OUTPUT, compression="zstd") as writer:
             for group in _row_groups(self._batches(shard * self.rows_per_shard)):
                 writer.write_table(group)

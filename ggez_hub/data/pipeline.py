@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from ggez_hub.atomic_files import atomic_folder
+from ggez_hub.atomic_files import atomic_folder, partial_of
 from ggez_hub.data.croissant import write_croissant
 from ggez_hub.data.filter_models import ModelNames
 from ggez_hub.data.output import Shards
@@ -61,7 +61,8 @@ def run_filter(
             # A rule that cannot be applied is refused before a model is opened.
             combination(spec.keep_region, spec.region, folder)
             job = FilterJob(spec, folder.absolute(), WorkFolder.beside(out, plan.digest), strict)
-            with engine.open() as executor, closing_stages():
+            shared = (container(out), partial_of(out))
+            with engine.open(shared) as executor, closing_stages():
                 report = _Run(plan, job, executor, shards, did).report(out)
     shutil.rmtree(container(out), ignore_errors=True)
     return report

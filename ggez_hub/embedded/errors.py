@@ -106,6 +106,15 @@ class DiscussionNotFoundError(HubError):
     status = 404
 
 
+class JobNotFoundError(HubError):
+    """There is no such job in that namespace."""
+
+    status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no job {name[:100]!r} here")
+
+
 class CollectionNotFoundError(HubError):
     """There is no such collection, or none that the caller may see, or no such item in it."""
 

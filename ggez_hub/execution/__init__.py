@@ -1,4 +1,4 @@
-"""Numbered tasks, on processes of this machine or on a Ray cluster.
+"""Numbered tasks, on processes of this machine or on a cluster of Ray or Slurm.
 
 A run is tasks 0 to n - 1. What a task writes follows from its number and its inputs alone, into a
 folder that every machine sees, so that it does not matter where a task runs, or how often. A task that
@@ -6,6 +6,6 @@ is done leaves a marker there: what was killed goes on where it was. Nothing her
 """
 
 from ggez_hub.execution.engine import THIS_PROCESS, Engine
-from ggez_hub.execution.tasks import Executor, Task, WorkerLost, run_tasks
+from ggez_hub.execution.tasks import EngineFailed, Executor, Task, WorkerLost, run_tasks
 
-__all__ = ["THIS_PROCESS", "Engine", "Executor", "Task", "WorkerLost", "run_tasks"]
+__all__ = ["THIS_PROCESS", "Engine", "EngineFailed", "Executor", "Task", "WorkerLost", "run_tasks"]

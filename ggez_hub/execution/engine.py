@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Self
 
 from ggez_hub.execution.processes import Processes, ThisProcess
 from ggez_hub.execution.ray_cluster import RayCluster
+from ggez_hub.execution.slurm import Slurm
 from ggez_hub.execution.tasks import Executor
 
-FORMS = "local:N, ray or ray://HOST:PORT"
+FORMS = "local:N, ray, ray://HOST:PORT, slurm, slurm:PARTITION or jobs:MACHINE"
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Processes of this machine, or a Ray cluster.
+    """Processes of this machine, or a cluster of Ray or Slurm.
 
-    `workers` is how many tasks run at once; 0 is as many as a cluster has processors. `address` is
-    that of Ray's client server; None is the cluster of this machine.
+    `workers` is how many tasks run at once; 0 is as many as a cluster has room for. `address` is
+    that of Ray's client server, None the cluster of this machine; of Slurm the partition, None the default;
+    of jobs the kind of machine: `open_jobs` opens what runs them, given the folders that tasks share.
     """
 
-    kind: Literal["local", "ray"] = "local"
+    kind: Literal["local", "ray", "slurm", "jobs"] = "local"
     workers: int = 1
     address: str | None = None
+    open_jobs: Callable[[Sequence[Path]], Executor] | None = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, written: str, workers: int | None = None) -> Self:
@@ -36,14 +41,22 @@ class Engine:
             return cls("local", int(rest or workers or 1))
         if written == "ray" or (kind == "ray" and len(rest) > 2 and rest.startswith("//")):
             return cls("ray", workers or 0, written if rest else None)
+        if written == "slurm" or (kind == "slurm" and re.fullmatch(r"[\w.,-]+", rest)):
+            return cls("slurm", workers or 0, rest or None)
+        if kind == "jobs" and re.fullmatch(r"[\w-]+", rest):
+            return cls("jobs", workers or 1, rest)
         raise ValueError(f"{written!r} is not an engine: {FORMS}")
 
     @contextmanager
-    def open(self) -> Iterator[Executor]:
-        """The engine, ready for any number of runs."""
-        executor: ThisProcess | Processes | RayCluster
+    def open(self, shared: Sequence[Path] = ()) -> Iterator[Executor]:
+        """The engine, ready for any number of runs; `shared` are the folders that tasks read and write."""
+        executor: Executor
         if self.kind == "ray":
             executor = RayCluster(self.address, self.workers)
+        elif self.open_jobs is not None:
+            executor = self.open_jobs(shared)
+        elif self.kind == "slurm":
+            executor = Slurm(self.address or "", self.workers)
         else:
             executor = ThisProcess() if self.workers == 1 else Processes(self.workers)
         try:

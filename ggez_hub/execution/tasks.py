@@ -25,19 +25,26 @@ class WorkerLost(Exception):
         return WorkerLost, (self.number,)
 
 
+class EngineFailed(Exception):
+    """What runs the tasks refused to, or was stopped by somebody."""
+
+
 class Executor(Protocol):
     """What runs tasks, so many at once."""
 
     workers: int
 
-    def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
+    def run(self, task: Marked, numbers: Sequence[int], device: str = "") -> Generator[int]:
         """Yield the number of each task when it is done, in any order.
 
         `device` is where tasks with a model run it, as torch calls it: of these, one machine that is
         not shared out by a scheduler runs one at a time, and on `cuda` each gets a GPU of its own.
-        A task whose worker is lost is run again. Raises WorkerLost where that does not help, and what
-        a task raises: no further task is started then, and those that run are waited for.
+        A task whose worker is lost is run again. Raises WorkerLost where that does not help, EngineFailed,
+        and what a task raises: no further task is started then, and those that run are waited for.
         """
+
+    def close(self) -> None:
+        """Let go of what is held for further runs."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,9 @@ def run_tasks(
                 for _ in finished:
                     did()
         except WorkerLost as error:
-            error.add_note(note_of(error.number, markers))
+            # First, where there are others, as the place of its log.
+            notes = getattr(error, "__notes__", [])
+            error.__notes__ = [note_of(error.number, markers), *notes]
             raise
 
 

@@ -23,7 +23,7 @@ EXTRAS = {
     "data": "the quality filter",
     "train": "training",
     "trackio": "a dashboard of losses",
-    "scale": "tasks on a Ray cluster",
+    "scale": "tasks on a Ray cluster; output on S3",
     "ci": "the registry's workflows",
 }
 SEVERAL = 6

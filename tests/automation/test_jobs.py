@@ -1,36 +1,36 @@
-"""Jobs against the routes that huggingface_hub calls: started once, joined, paid for, read."""
+"""Jobs on the embedded hub: started once, joined, read."""
 
 from __future__ import annotations
 
-from threading import Timer
+import time
 
 import pytest
 
+from ggez_hub.embedded.jobs import JobOrder
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.errors import GateFailed, GgezError
 from ggez_hub.hub import Hub
-from ggez_hub.hub.jobs import JobRequest, run
+from ggez_hub.hub.jobs import JobRequest, prices, run
 
 from ..worlds import serving
-from .jobs_server import FakeJobs
+from .job_machine import job_runner
 
 
 @pytest.fixture(scope="module")
-def endpoint_and_jobs(tmp_path_factory):
-    fake = FakeJobs(tmp_path_factory.mktemp("jobs"), token="hf_starter")
-    with (
-        HubStore.open(tmp_path_factory.mktemp("store")) as store,
-        serving(store, fake.around) as endpoint,
-    ):
-        yield endpoint, fake
+def hub_and_runner(tmp_path_factory):
+    runner = job_runner(tmp_path_factory.mktemp("jobs"))
+    with HubStore.open(tmp_path_factory.mktemp("store")) as store:
+        store.add_account("curator", orgs=["ggez-hub"])
+        with serving(store, jobs=runner) as endpoint:
+            yield Hub(endpoint, store.new_token("curator", "write")), runner
+    runner.close()
 
 
 @pytest.fixture
-def jobs(endpoint_and_jobs):
-    endpoint, fake = endpoint_and_jobs
-    fake.jobs.clear()
-    fake.started.clear()
-    return fake, Hub(endpoint, "hf_starter")
+def jobs(hub_and_runner):
+    hub, runner = hub_and_runner
+    runner._jobs.clear()
+    return runner, hub
 
 
 def order(script, **changes):
@@ -41,8 +41,14 @@ def order(script, **changes):
     return JobRequest(**given | changes)
 
 
+def start(runner, labels, *command):
+    return runner.start(
+        JobOrder("ggez-hub", True, "curator", "python", command, "t4-small", labels=labels), ""
+    )
+
+
 def test_what_is_sent(jobs):
-    fake, hub = jobs
+    runner, hub = jobs
     said = []
     run(
         hub,
@@ -53,31 +59,32 @@ def test_what_is_sent(jobs):
         ),
         said.append,
     )
-    (spec,) = fake.started
-    assert spec["dockerImage"] == "python:3.11"
-    assert (spec["flavor"], spec["timeoutSeconds"]) == ("t4-small", 5400)
-    assert spec["labels"].items() >= {"app": "ggez-hub", "key": "7-abc"}.items()
-    assert spec["secrets"] == {"HF_TOKEN": "hf_results"}
-    assert spec["environment"] == {"TEXT": "a; exit 1"}
+    (job,) = runner.jobs("ggez-hub")
+    assert (job.order.image, job.order.machine, job.order.seconds) == (
+        "python:3.11",
+        "t4-small",
+        5400,
+    )
+    assert job.order.labels.items() >= {"app": "ggez-hub", "key": "7-abc"}.items()
+    assert job.order.secrets == {"HF_TOKEN": "hf_results"}
+    assert job.order.environment == {"TEXT": "a; exit 1"}
     assert "hf_results" not in repr(order("", secrets={"HF_TOKEN": "hf_results"}))
-    assert said == [f"started {hub.endpoint}/jobs/ggez-hub/{fake.jobs[0]['id']}, at most 1.5 hours"]
+    assert said == [f"started {hub.endpoint}/jobs/ggez-hub/{job.id}, at most 1.5 hours"]
+    assert prices(hub) == {"t4-small": pytest.approx(0.6)}
 
 
 def test_a_job_that_goes_on_is_joined_and_one_that_ended_is_not(jobs):
-    fake, hub = jobs
+    runner, hub = jobs
     labels = {"app": "ggez-hub", "key": "7-abc"}
-    fake.add(labels, stage="COMPLETED")
-    fake.add({"app": "ggez-hub", "key": "another"})
-    going = fake.add(labels)
-
-    def end():
-        going["status"] = {"stage": "COMPLETED", "message": None}
-
+    ended = start(runner, labels, "true")
+    start(runner, {"app": "ggez-hub", "key": "another"}, "true")
+    while not ended.is_finished:
+        time.sleep(0.01)
+    going = start(runner, labels, "sleep", "0.5")
     said = []
-    Timer(0.5, end).start()
     run(hub, order("exit 1"), said.append)
-    assert fake.started == []
-    assert said == [f"joined {hub.endpoint}/jobs/ggez-hub/{going['id']}, at most 1.5 hours"]
+    assert len(runner.jobs("ggez-hub")) == 3
+    assert said == [f"joined {hub.endpoint}/jobs/ggez-hub/{going.id}, at most 1.5 hours"]
 
 
 def test_a_job_that_fails_shows_the_end_of_its_log(jobs):
@@ -87,21 +94,21 @@ def test_a_job_that_fails_shows_the_end_of_its_log(jobs):
 
 
 def test_a_job_that_may_not_go_on_is_cancelled(jobs):
-    fake, hub = jobs
+    runner, hub = jobs
 
     def allow(job):
         raise GateFailed(f"{job.id} is one too many")
 
     with pytest.raises(GateFailed, match="one too many"):
         run(hub, order("sleep 30"), print, allow)
-    (made,) = fake.jobs
-    assert made["status"]["stage"] == "CANCELED"
+    (made,) = runner.jobs("ggez-hub")
+    assert made.stage == "CANCELED"
 
 
 def test_without_the_right_token_nothing_is_started(jobs):
     from huggingface_hub.errors import HfHubHTTPError
 
-    fake, hub = jobs
+    runner, hub = jobs
     with pytest.raises(HfHubHTTPError, match="401"):
         run(Hub(hub.endpoint, "hf_other"), order("true"), print)
-    assert fake.started == []
+    assert runner.jobs("ggez-hub") == []

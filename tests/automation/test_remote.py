@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from huggingface_hub import HfApi
 
@@ -12,7 +10,7 @@ from ggez_hub.embedded.store import HubStore
 
 from ..worlds import serving
 from .conftest import card_of_th, new_registry
-from .jobs_server import FakeJobs
+from .job_machine import job_runner
 from .runner import PROJECT
 
 pytestmark = pytest.mark.slow
@@ -25,15 +23,14 @@ RESULTS = "ggez-hub/evaluations"
 def world(tmp_path_factory):
     """A registry whose runners take nothing, its hub, and HF Jobs."""
     folder = tmp_path_factory.mktemp("registry")
-    jobs = FakeJobs(tmp_path_factory.mktemp("jobs"))
+    jobs = job_runner(tmp_path_factory.mktemp("jobs"))
     with HubStore.open(tmp_path_factory.mktemp("store")) as store:
         seed(store)
         store.add_account("curator", orgs=["ggez-hub"])
-        jobs.token, results = (store.new_token("curator", scope) for scope in ("read", "write"))
-        with serving(store, jobs.around) as endpoint, new_registry(folder, endpoint) as registry:
-            jobs.env["HF_ENDPOINT"] = endpoint
+        starter, results = (store.new_token("curator", "write") for _ in range(2))
+        with serving(store, jobs=jobs) as endpoint, new_registry(folder, endpoint) as registry:
             registry.runner.secrets = {
-                "HF_JOBS_TOKEN": jobs.token,
+                "HF_JOBS_TOKEN": starter,
                 "HF_RESULTS_TOKEN": results,
                 "HF_TOKEN": results,
             }
@@ -69,13 +66,13 @@ def run(registry, job):
 
 def test_over_the_budget_nothing_is_started(world):
     registry, jobs, _ = world
-    before = len(jobs.started)
+    before = len(jobs.jobs("ggez-hub"))
     budget(registry, "runner_gb: 0", "monthly_usd: 2")
     for job in ("plan", "submit"):
         ran = run(registry, job)
         assert ran.code == 3
         assert "up to $2.40 is needed, $2.00 of this month's $2.00 are left" in ran.stderr
-    assert len(jobs.started) == before
+    assert len(jobs.jobs("ggez-hub")) == before
     told = {**needs(registry), "plan": registry.runner.outputs()}
     (said,) = registry.runner.run("evaluate.yml", "answer", {}, told)
     assert said.code == 0, said.stderr
@@ -100,17 +97,17 @@ def test_the_job_measures_delivers_and_is_not_started_twice(world, submitted):
     assert "on t4-small, " in planned.stdout
     assert "by arithmetic, not measured, at most 4 hours and $2.40" in planned.stdout
     assert where == "hf-jobs"
-    assert first.code == 0, first.stderr + "\n".join(jobs.logs.get("job0", []))
+    (job,) = jobs.jobs("ggez-hub")
+    assert first.code == 0, first.stderr + "\n".join(line for _, line in job.log)
     assert "gain: **pass**" in first.stdout
     assert "policy parity, beta 0.75" in first.stdout
     assert first.stderr.startswith("started http")
-    (spec,) = jobs.started
-    assert spec["environment"]["GGEZ_HEAD"] == registry.github.head
-    assert spec["secrets"] == {"HF_TOKEN": registry.runner.secrets["HF_RESULTS_TOKEN"]}
-    assert jobs.token not in json.dumps(spec)
+    assert job.order.environment["GGEZ_HEAD"] == registry.github.head
+    assert job.order.secrets == {"HF_TOKEN": registry.runner.secrets["HF_RESULTS_TOKEN"]}
+    assert registry.runner.secrets["HF_JOBS_TOKEN"] not in str(job.order.environment)
     second = run(registry, "submit")
     assert (second.code, second.stdout) == (0, first.stdout)
-    assert len(jobs.started) == 1
+    assert len(jobs.jobs("ggez-hub")) == 1
     files = api.list_repo_files(RESULTS, repo_type="dataset")
     assert len([name for name in files if name.endswith("/predictions.parquet")]) == 1
 
@@ -130,4 +127,4 @@ def test_publishing_takes_what_was_delivered_for_this_very_card(world, submitted
     other, *_ = registry.runner.run("publish.yml", "publish", {})
     assert other.code == 0, other.stderr
     assert "no evaluation of this card was delivered" in other.stdout
-    assert len(jobs.started) == 1
+    assert len(jobs.jobs("ggez-hub")) == 1

@@ -151,6 +151,21 @@ await attempt("parseSafetensorsMetadata", async () => {
 	await hub.uploadFile({ ...here, file: { path: "model.safetensors", content: new Blob([data]) } });
 	equal((await hub.parseSafetensorsMetadata({ ...here, computeParametersCount: true })).parameterCount, { F32: 2 });
 });
+const asked = { ...client, namespace: "acme" };
+const order = { ...asked, dockerImage: "python:3.12", flavor: "cpu-basic" };
+await attempt("listJobHardware", async () => equal((await hub.listJobHardware(client)).map((machine) => machine.name), ["cpu-basic"]));
+await attempt("runJob, getJob, streamJobLogs, listJobs", async () => {
+	const job = await hub.runJob({ ...order, command: ["sh", "-c", "echo $A; sleep 0.5; echo b"], environment: { A: "a" } });
+	const lines = await all(hub.streamJobLogs({ ...asked, jobId: job.id }));
+	equal(lines.map((line) => line.message), ["a", "b"]);
+	equal((await hub.getJob({ ...asked, jobId: job.id })).status.stage, "COMPLETED");
+	equal((await hub.listJobs(asked)).map((each) => each.id), [job.id]);
+});
+await attempt("cancelJob", async () => {
+	const job = await hub.runJob({ ...order, command: ["sleep", "60"] });
+	await hub.cancelJob({ ...asked, jobId: job.id });
+	equal((await hub.getJob({ ...asked, jobId: job.id })).status.stage, "CANCELED");
+});
 await attempt("createCollection", async () => {
 	const collection = { title: "By JavaScript", namespace: "acme", description: "About it", private: false };
 	const { slug } = await hub.createCollection({ ...client, collection });

@@ -85,13 +85,17 @@ def test_an_error_that_cannot_be_sent_is_sent_as_its_text(tmp_path):
         ("local", 3, Engine("local", 3)),
         ("ray", None, Engine("ray", 0)),
         ("ray://head:10001", 8, Engine("ray", 8, "ray://head:10001")),
+        ("slurm", None, Engine("slurm", 0)),
+        ("slurm:gpu-a100,gpu", 8, Engine("slurm", 8, "gpu-a100,gpu")),
     ],
 )
 def test_engines_as_they_are_written(written, workers, engine):
     assert Engine.parse(written, workers) == engine
 
 
-@pytest.mark.parametrize("written", ["local:0", "local:x", "ray:", "ray://", "slurm:gpu", ""])
+@pytest.mark.parametrize(
+    "written", ["local:0", "local:x", "ray:", "ray://", "slurm:", "slurm:a b", "jobs", "jobs:", ""]
+)
 def test_what_is_not_an_engine(written):
     with pytest.raises(ValueError, match="is not"):
         Engine.parse(written)

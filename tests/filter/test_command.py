@@ -61,9 +61,20 @@ def test_it_runs_in_processes_and_in_fewer_tasks(asked, tmp_path):
 
 
 def test_an_engine_that_is_not_known_is_refused(asked, tmp_path):
-    done = invoke(asked, "-o", tmp_path / "out", "--on", "slurm:gpu")
+    done = invoke(asked, "-o", tmp_path / "out", "--on", "spark:gpu")
     assert done.exit_code == 2
-    assert "'slurm:gpu' is not an engine: local:N, ray or ray://HOST:PORT" in done.stderr
+    assert (
+        "'spark:gpu' is not an engine: local:N, ray, ray://HOST:PORT, slurm, slurm:PARTITION or jobs:MACHINE"
+        in done.stderr
+    )
+
+
+def test_jobs_are_for_filters(asked, tmp_path):
+    done = CliRunner().invoke(
+        cli, ["sweep", str(asked), "-o", str(tmp_path / "s"), "--on", "jobs:t4"]
+    )
+    assert done.exit_code == 2
+    assert "HF Jobs run the tasks of `filter` alone" in done.stderr
 
 
 def test_the_folder_that_is_written(asked, tmp_path):

@@ -31,6 +31,7 @@ from ggez_hub.embedded.http import (
     file_routes,
     git_routes,
     info_routes,
+    job_routes,
     lfs_files_routes,
     lfs_routes,
     repo_routes,
@@ -47,6 +48,7 @@ from ggez_hub.embedded.http.network import Network
 from ggez_hub.embedded.http.pages import routes as pages
 from ggez_hub.embedded.http.pages.page import wants_page
 from ggez_hub.embedded.http.parameters import MatchRawPath
+from ggez_hub.embedded.jobs import JobRunner
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.embedded.time_limits import LimitTime
 
@@ -173,8 +175,9 @@ def create_app(
     limits: Limits | None = None,
     network: Network | None = None,
     webhook_hosts: Collection[str] = (),
+    jobs: JobRunner | None = None,
 ) -> Starlette:
-    """The hub as an ASGI application over a store, which the caller closes.
+    """The hub as an ASGI application over a store and its jobs, if it has some; the caller closes both.
 
     Users may add webhooks to `webhook_hosts`.
     """
@@ -195,6 +198,7 @@ def create_app(
             *xet_download_routes.routes,
             *git_routes.routes,
             *metrics_routes.routes,
+            *job_routes.routes,
             *webhook_routes.routes,
             *(
                 Route(f"/api/{{name:hub_not_offered}}{rest}", not_offered, methods=_METHODS)
@@ -216,6 +220,7 @@ def create_app(
         exception_handlers=HANDLERS,
     )
     app.state.store = store
+    app.state.jobs = jobs
     app.state.metrics = metrics
     app.state.webhook_hosts = {host.lower() for host in webhook_hosts}
     app.state.behind_proxy = network is not None and network.is_behind_proxy

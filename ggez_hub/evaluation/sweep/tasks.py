@@ -105,7 +105,7 @@ def answer_tasks(engine: Engine, asked: Asked, shards: int | None) -> Iterator[A
     with engine.open() as executor:
         try:
             # Whether there is a GPU is known on the nodes.
-            yield AnswerTasks(asked, executor, shards, "cuda" if engine.kind == "ray" else "")
+            yield AnswerTasks(asked, executor, shards, "" if engine.kind == "local" else "cuda")
         finally:
             _opened.cache_clear()
 

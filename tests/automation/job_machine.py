@@ -1,0 +1,24 @@
+"""The embedded hub's jobs, on a machine with a price, where pip has nothing to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import ggez_hub
+from ggez_hub.embedded.jobs import JobRunner, Machine
+
+PROJECT = Path(ggez_hub.__file__).parents[1]
+# A container has pip and a network; here everything is installed.
+PYTHON = f'#!/bin/sh\ntest "$2" = pip || exec {sys.executable} "$@"\n'
+
+
+def job_runner(folder):
+    python = folder / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    path = [str(python.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+    environment = {"PATH": os.pathsep.join(path), "PYTHONPATH": str(PROJECT)}
+    return JobRunner(folder, [Machine("t4-small", 0.01)], environment)

@@ -1,0 +1,170 @@
+"""A filter on the jobs of the embedded hub, which see nothing but the data set that is shared."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+import yaml
+
+from ggez_hub.cli.errors import explain
+from ggez_hub.embedded.store import HubStore
+from ggez_hub.execution import EngineFailed, WorkerLost, run_tasks
+from ggez_hub.hub import Hub
+from ggez_hub.hub.job_tasks import HubJobs
+
+from ..automation.job_machine import PROJECT, job_runner
+from ..execution import work
+from ..execution.test_local import SQUARES
+from ..worlds import serving
+from .corpora import BY_COUNTRY, spec
+from .test_run import contents, many
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def hub_and_runner(tmp_path_factory):
+    runner = job_runner(tmp_path_factory.mktemp("jobs"))
+    with HubStore.open(tmp_path_factory.mktemp("store")) as store:
+        store.add_account("lab")
+        with serving(store, jobs=runner) as endpoint:
+            yield Hub(endpoint, store.new_token("lab", "write")), runner
+    runner.close()
+
+
+def run(hub, folder, task, workers=2, budget=1.0):
+    shared = folder / "shared"
+    shared.mkdir(exist_ok=True)
+    executor = HubJobs(hub, "t4-small", workers, budget, [shared])
+    run_tasks(executor, partial(task, shared), 5, shared / "squares")
+    return executor
+
+
+def test_tasks_are_divided_among_jobs_and_run_once(hub_and_runner, tmp_path):
+    hub, runner = hub_and_runner
+    before = len(runner.jobs("lab"))
+    run(hub, tmp_path, work.write)
+    assert work.results(tmp_path / "shared") == SQUARES
+    assert len(runner.jobs("lab")) - before == 2
+    (tmp_path / "shared" / "squares" / "000003").unlink()
+    run(hub, tmp_path, work.write)
+    # The data set still knows that it is done.
+    assert (tmp_path / "shared" / "ran-3").read_text() == "x"
+
+
+def test_a_job_that_is_killed_is_run_again(hub_and_runner, tmp_path):
+    hub, _ = hub_and_runner
+    run(hub, tmp_path, work.die_once, workers=1)
+    assert work.results(tmp_path / "shared") == SQUARES
+    # What was done before it was killed is not done again.
+    assert {(tmp_path / "shared" / f"ran-{n}").read_text() for n in range(5)} == {"x"}
+
+
+def test_a_task_that_kills_each_job_is_named(hub_and_runner, tmp_path):
+    hub, _ = hub_and_runner
+    with pytest.raises(WorkerLost) as raised:
+        run(hub, tmp_path, work.die, workers=1)
+    shown = explain(raised.value).message
+    assert f"(task 2 of squares, log: {hub.endpoint}/jobs/lab/" in shown
+
+
+DRIVER = """
+import sys
+from functools import partial
+from pathlib import Path
+from ggez_hub.execution import run_tasks
+from ggez_hub.hub import Hub
+from ggez_hub.hub.job_tasks import HubJobs
+from tests.execution import work
+shared = Path(sys.argv[1])
+executor = HubJobs(Hub.of_environment(), "t4-small", 1, 1.0, [shared])
+run_tasks(executor, partial(work.write_slowly, shared), 5, shared / "squares")
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_the_command_is_stopped_and_run_again(hub_and_runner, tmp_path, how):
+    hub, runner = hub_and_runner
+    before, shared = len(runner.jobs("lab")), tmp_path / "shared"
+    shared.mkdir()
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(shared)], cwd=PROJECT, stderr=subprocess.DEVNULL,
+        env=os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token},
+    )  # fmt: skip
+    while len(runner.jobs("lab")) == before or runner.jobs("lab")[0].stage == "SCHEDULING":
+        time.sleep(0.02)
+    driver.send_signal(how)
+    driver.wait(60)
+    job = runner.jobs("lab")[0]
+    if how == signal.SIGINT:
+        # Ctrl-C takes its job along.
+        assert job.stage == "CANCELED"
+    run(hub, tmp_path, work.write_slowly)
+    assert work.results(shared) == SQUARES
+    if how == signal.SIGKILL:
+        # After a kill the job goes on: it is waited for, and nothing runs twice.
+        assert runner.jobs("lab")[0] is job
+        assert {(shared / f"ran-{n}").read_text() for n in range(5)} == {"x"}
+
+
+def test_what_a_task_raises_is_raised_here(hub_and_runner, tmp_path):
+    hub, _ = hub_and_runner
+    with pytest.raises(Exception, match="a_library") as raised:
+        run(hub, tmp_path, work.refuse)
+    assert f"(task 1 of squares, log: {hub.endpoint}/jobs/lab/" in explain(raised.value).message
+    (tmp_path / "shared" / "mended").touch()
+    run(hub, tmp_path, work.refuse)
+    assert work.results(tmp_path / "shared") == SQUARES
+
+
+def test_the_budget_bounds_the_jobs(hub_and_runner, tmp_path):
+    hub, runner = hub_and_runner
+    before = len(runner.jobs("lab"))
+    # A minute of two machines costs 2 cents.
+    with pytest.raises(EngineFailed, match=r"\$0.01 of the budget are left, too little for 2"):
+        run(hub, tmp_path, work.write, budget=0.01)
+    assert len(runner.jobs("lab")) == before
+    run(hub, tmp_path, work.write, budget=0.05)
+    assert {job.order.seconds for job in runner.jobs("lab")[:2]} == {150}
+
+
+def test_a_filter_has_the_bytes_of_one_process(hub_and_runner, tmp_path):
+    hub, _ = hub_and_runner
+    source = many(tmp_path)
+    hub.api.create_repo("lab/many", repo_type="dataset")
+    parquet = tmp_path / "many.parquet"
+    done = hub.api.upload_file(
+        path_or_fileobj=parquet, path_in_repo="data/train.parquet", repo_id="lab/many",
+        repo_type="dataset",
+    )  # fmt: skip
+    del source["parquet"]
+    source["hub"] = {"repo": "lab/many", "revision": done.oid}
+    asked = spec([source], pictures="ignored", keep_region=BY_COUNTRY)
+    place = tmp_path / "spec.yaml"
+    place.write_text(yaml.safe_dump(asked.model_dump(mode="json", exclude_none=True)))
+    environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token}
+    command = [sys.executable, "-m", "ggez_hub", "filter", str(place), "-o"]
+
+    def invoke(out, *options):
+        return subprocess.run(
+            [*command, str(out), *options], env=environment, cwd=PROJECT, capture_output=True,
+            text=True, check=False,
+        )  # fmt: skip
+
+    here, there = tmp_path / "here", tmp_path / "there"
+    done = invoke(here)
+    assert done.returncode == 0, done.stderr
+    refused = invoke(there, "--on", "jobs:t4-small")
+    assert refused.returncode == 2
+    assert "there is no --budget: t4-small costs $0.60 an hour" in refused.stderr
+    done = invoke(
+        there, "--on", "jobs:t4-small", "--workers", "2", "--shards", "4", "--budget", "1"
+    )
+    assert done.returncode == 0, done.stderr
+    assert contents(here) == contents(there)
