@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -130,6 +131,15 @@ class Hub:
         for asked in {revision, found.revision}:
             self._keep(("repository", repo_type, repo, asked), asdict(found))
         return found
+
+    def listing(self, repo: str, commit: str, repo_type: str = "model") -> RepoAtCommit:
+        """What this hub has at a commit, which does not change: it is asked once."""
+        if (known := self._listings.get((repo_type, repo, commit))) is not None:
+            return known
+        if not self.temporary:
+            with suppress(NotInCache):
+                return self._recalled(repo, commit, repo_type)
+        return self.at_commit(repo, commit, repo_type)
 
     def _recalled(self, repo: str, revision: str, repo_type: str) -> RepoAtCommit:
         what = f"the list of files of {repo}@{revision[:12]}"

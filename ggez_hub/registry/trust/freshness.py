@@ -66,19 +66,14 @@ def require_fresh(hub: Hub, revision: str, sha256: str | None) -> str | None:
 
 def index_signature(hub: Hub, revision: str) -> bytes | None:
     """The signature of the index at a commit, not verified; None without one."""
-    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError
 
-    # The client asks again for what a commit does not have, and a commit does not change.
-    known = try_to_load_from_cache(
-        INDEX_REPO, SIGNATURE_FILE, revision=revision, repo_type="dataset"
-    )
+    # The client asks again for what a commit does not have, and its cache is of all hubs: another one
+    # may have said so of this commit.
+    with suppress(NotInCache):
+        if hub.listing(INDEX_REPO, revision, "dataset").file(SIGNATURE_FILE) is None:
+            return None
     try:
-        if known is not None and not isinstance(known, str):
-            # The cache is of all hubs: another one may have said so of this commit.
-            listed = hub.at_commit(INDEX_REPO, revision, "dataset")
-            if listed.file(SIGNATURE_FILE) is None:
-                return None
         return hub.read_text(INDEX_REPO, revision, SIGNATURE_FILE, "dataset").encode()
     except (EntryNotFoundError, NotInCache):
         return None
