@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ggez_hub.cli.parameters import Number
 from ggez_hub.errors import UsageProblem
 from ggez_hub.execution import Engine, Executor
 from ggez_hub.extras import require
@@ -43,7 +44,7 @@ def engine_options(shards: str, *, jobs: bool = False) -> Callable[[F], F]:
     ]
     if jobs:
         help_text = "With jobs:MACHINE: what all jobs together may cost, in US dollars."
-        options.append(click.option("--budget", type=click.FloatRange(0), help=help_text))
+        options.append(click.option("--budget", type=Number(min=0), help=help_text))
 
     def decorate(command: F) -> F:
         @functools.wraps(command)

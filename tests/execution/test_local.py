@@ -38,6 +38,7 @@ def test_a_task_whose_worker_is_killed_is_run_again(tmp_path):
     assert work.results(tmp_path) == SQUARES
 
 
+@pytest.mark.slow
 def test_no_task_is_lost_where_a_worker_died_between_two_that_were_taken(tmp_path):
     """What is submitted next meets a pool that is broken already."""
     run(tmp_path, work.die_once, 3, lambda: time.sleep(1))

@@ -52,6 +52,7 @@ def test_one_json_document(asked, tmp_path):
     assert document["by"]["country"]["vn"] == {"seen": 1, "kept": 1, "translated": 0}
 
 
+@pytest.mark.slow
 def test_it_runs_in_processes_and_in_fewer_tasks(asked, tmp_path):
     alone, together = tmp_path / "alone", tmp_path / "together"
     assert invoke(asked, "-o", alone).exit_code == 0
@@ -150,6 +151,7 @@ def test_a_source_that_is_not_there(asked, tmp_path):
     assert "source captions: there is no captions.jsonl" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_dataset_of_the_hub_at_a_commit(tmp_path):
     sea_vl_crowdsourcing(tmp_path / "train.parquet")
     source = {"name": "sea-vl", "mapping": "sea-vl-crowdsourcing", "license": "cc-by-sa-4.0",

@@ -52,6 +52,7 @@ def run(*arguments):
     return CliRunner().invoke(cli, ["filter", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_the_objects_are_the_files_of_a_folder(server, asked, tmp_path):
     assert run(asked, "-o", tmp_path / "here").exit_code == 0
     done = run(asked, "-o", f"s3://{BUCKET}/th", "--on", "local:2")

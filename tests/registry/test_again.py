@@ -242,6 +242,7 @@ def test_notes_do_not_accumulate(seeded, pulled, tmp_path):
     assert len(notes()) == 1
 
 
+@pytest.mark.slow
 def test_two_pulls_of_one_target_at_once(seeded, tmp_path):
     """Two processes: one writes, the other waits for it and takes what is there then."""
     command = [sys.executable, "-m", "ggez_hub", "pull", "--region", "th", "--json",
