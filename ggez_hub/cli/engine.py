@@ -44,12 +44,12 @@ def engine_options(shards: str, *, jobs: bool = False) -> Callable[[F], F]:
     ]
     if jobs:
         help_text = "With jobs:MACHINE: what all jobs together may cost, in US dollars."
-        options.append(click.option("--budget", type=Number(min=0), help=help_text))
+        options.append(click.option("--budget", "dollars", type=Number(min=0), help=help_text))
 
     def decorate(command: F) -> F:
         @functools.wraps(command)
         def wrapped(
-            *args: Any, place: str, workers: int | None, budget: float | None = None, **given: Any
+            *args: Any, place: str, workers: int | None, dollars: float | None = None, **given: Any
         ) -> Any:
             try:
                 engine = Engine.parse(place, workers)
@@ -60,7 +60,7 @@ def engine_options(shards: str, *, jobs: bool = False) -> Callable[[F], F]:
             if engine.kind == "jobs":
                 if not jobs:
                     raise UsageProblem("HF Jobs run the tasks of `filter` alone", "See --on.")
-                engine = replace(engine, open_jobs=_jobs(engine, budget))
+                engine = replace(engine, open_jobs=_jobs(engine, dollars))
             return command(*args, engine=engine, **given)
 
         for option in reversed(options):
@@ -70,18 +70,18 @@ def engine_options(shards: str, *, jobs: bool = False) -> Callable[[F], F]:
     return decorate
 
 
-def _jobs(engine: Engine, budget: float | None) -> Callable[[Sequence[Path]], Executor]:
+def _jobs(engine: Engine, dollars: float | None) -> Callable[[Sequence[Path]], Executor]:
     """What opens the jobs of an engine, once it is known what they may cost."""
     from ggez_hub.hub.client import Hub
     from ggez_hub.hub.job_tasks import HubJobs
     from ggez_hub.hub.jobs import prices
 
     hub, machine = Hub.of_environment(), str(engine.address)
-    if budget is None:
+    if dollars is None:
         price = prices(hub).get(machine)
         known = "has no price there" if price is None else f"costs ${price:.2f} an hour"
         raise UsageProblem(
             f"jobs cost money, and there is no --budget: {machine} {known}",
             f"Give --budget USD: with --workers {engine.workers} jobs are stopped before it is spent.",
         )
-    return lambda shared: HubJobs(hub, machine, engine.workers, budget, shared)
+    return lambda shared: HubJobs(hub, machine, engine.workers, dollars, shared)

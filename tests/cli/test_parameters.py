@@ -146,3 +146,12 @@ def test_an_endpoint_of_the_environment_that_is_none(endpoint):
 
 def test_a_family_that_is_none():
     assert "Families: embedding, diffusion, vlm." in refused("search", "--family", "vision")
+
+
+def test_two_commands_have_a_budget_of_their_own():
+    # A filter's is in dollars, of HF Jobs.
+    assert "name a card, or give --stale" in refused(
+        "registry", "eval", "--budget", "2h", "-o", "out"
+    )
+    said = refused("filter", "x.yaml", "-o", "out", "--on", "jobs:cpu-basic", "--budget", "2h")
+    assert "'2h' is not a valid" in said

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ggez_hub.data import stages
+from ggez_hub.data import keeper
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.scorers.clip_score import ClipScore
 from ggez_hub.data.work_folder import container
@@ -28,7 +28,7 @@ AT_ONCE = 4
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from ggez_hub.data import stages
+from ggez_hub.data import keeper
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.scorers.clip_score import ClipScore
 from ggez_hub.evaluation.answers.cache import AnswerCache
@@ -36,7 +36,7 @@ from ggez_hub.execution import Engine
 from ggez_hub.data.spec import FilterSpec
 
 folder, workers = Path(sys.argv[1]), int(sys.argv[2])
-stages.AT_ONCE = 4
+keeper.AT_ONCE = 4
 keep, score = AnswerCache.keep, ClipScore.score
 scored = []
 
@@ -116,7 +116,7 @@ def test_a_kill_in_the_midst_of_a_part_asks_no_model_again(tmp_path, monkeypatch
         (tmp_path / "spec.json").write_text(asked.model_dump_json())
         script = tmp_path / "run.py"
         script.write_text(SCRIPT)
-        monkeypatch.setattr(stages, "AT_ONCE", AT_ONCE)
+        monkeypatch.setattr(keeper, "AT_ONCE", AT_ONCE)
         report = run_filter(asked, tmp_path, tmp_path / "whole")
         unbroken = list(asked_to_translate)
         asked_to_translate.clear()
