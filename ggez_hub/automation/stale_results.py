@@ -70,7 +70,7 @@ class StalePlan:
 
 @dataclass(frozen=True)
 class Limit:
-    """What may be spent by the plan, in hours of a device or in dollars; None is no limit."""
+    """What may be spent by the plan, in hours of a device or in dollars; None sets none."""
 
     hours: float | None = None
     usd: float | None = None

@@ -88,7 +88,7 @@ class Keeper:
         self, rows: Iterable[Row], part: int, scorer: Scorer, tally: Tally
     ) -> Iterator[Row]:
         spec = self.plan.spec.reward
-        assert spec != "none"  # noqa: S101 - there is no scorer otherwise
+        assert spec != "none"  # noqa: S101 - only a reward has a scorer
         is_above = COMPARISONS[spec.comparison]
         known = AnswerCache(self.work.scores(part))
 

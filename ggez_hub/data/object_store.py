@@ -1,7 +1,7 @@
 """A filter's output as objects of S3: made in a local folder, sent when it is complete.
 
 Stages map Arrow files into memory, ask SQLite and rename: they need a file system. So inputs, markers
-and what lies between stages are local; only what is finished goes through fsspec.
+and intermediate files are local; only what is finished goes through fsspec.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     000007.json     what task 7 raised
     share-3.log     what the worker of a share printed
 
-The folder lies beside the markers, where every machine sees it.
+The folder is next to the markers, where every machine sees it.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Batch:
         try:
             described = describe(error)
             restore(described)
-        except Exception:
+        except Exception:  # its class or its arguments cannot be written as JSON
             told = RuntimeError(f"{type(error).__name__}: {error}")
             for note in getattr(error, "__notes__", ()):
                 told.add_note(note)

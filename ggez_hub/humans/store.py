@@ -176,7 +176,7 @@ class Store:
             return connection.execute(query, (_digest(rater),)).fetchone() is not None
 
     def pseudonym(self, name: str) -> str:
-        """What a name from elsewhere becomes here, always; without this database nobody can tell it."""
+        """The pseudonym of a name from elsewhere: always the same, and derived with a key of this database."""
         with closing(self._connect()) as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO secret VALUES (0, ?)", (secrets.token_hex(32),)

@@ -127,7 +127,7 @@ def test_what_cannot_be_done_is_named_and_the_rest_is_done(api, bucket, batch):
     assert answer.status_code == 200
     assert (answer.json()["succeeded"], answer.json()["processed"]) == (1, len(wrong) + 1)
     assert paths(api, bucket) == ["a.txt", "b", "logs/b.txt", "logs/old/c.txt"]
-    # Names that only begin alike are no conflict.
+    # Names that only begin alike do not conflict.
     assert batch(bucket, {**add, "path": "b0"}, {**add, "path": "b"}).json()["success"]
     assert batch(bucket, {**add, "path": "b-/c"}, {**add, "path": "b"}).json()["success"]
 

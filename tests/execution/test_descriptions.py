@@ -115,7 +115,7 @@ def test_after_a_failure_nothing_is_started_until_it_is_submitted_again(tmp_path
     shown = explain(raised.value)
     assert shown.message.endswith(f"(task 1 of squares, log: {made.folder / 'share-1.log'})")
     assert shown.hint == "pip install 'ggez-hub[scale]'"
-    (tmp_path / "mended").touch()
+    (tmp_path / "fixed").touch()
     made = batch(tmp_path, work.refuse)
     assert [made.run_share(0), made.run_share(1)] == [0, 0]
     assert len(work.results(tmp_path)) == 5

@@ -67,7 +67,7 @@ def test_what_a_task_raises_says_which_one_it_was_and_the_rest_is_kept(
     shown = explain(raised.value)
     assert shown.message.startswith(message)
     assert shown.message.endswith("(task 1 of squares)")
-    (tmp_path / "mended").touch()
+    (tmp_path / "fixed").touch()
     run(tmp_path, task, workers)
     assert work.results(tmp_path) == SQUARES
     assert {(tmp_path / f"ran-{n}").read_text() for n in range(5)} == {"x"}

@@ -79,7 +79,7 @@ def test_what_a_task_raises_is_raised_here(cluster, tmp_path, task):
     with pytest.raises(Exception, match=r"a_library|No space left") as raised:
         run(tmp_path, task)
     assert raised.value.__notes__ == ["task 1 of squares"]
-    (tmp_path / "mended").touch()
+    (tmp_path / "fixed").touch()
     run(tmp_path, task)
     assert work.results(tmp_path) == SQUARES
 

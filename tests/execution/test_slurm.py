@@ -92,7 +92,7 @@ def test_what_a_task_raises_is_raised_here(cluster, tmp_path, task):
     assert message.startswith(("this needs a_library", "no room to write: the disk is full"))
     assert "(task 1 of squares, log: " in message
     assert queued() == ""
-    (tmp_path / "mended").touch()
+    (tmp_path / "fixed").touch()
     run(tmp_path, task)
     assert work.results(tmp_path) == SQUARES
 

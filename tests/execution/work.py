@@ -40,8 +40,8 @@ def die(folder, number):
 
 
 def refuse(folder, number):
-    """Task 1 raises an error whose class has parameters of its own, unless it was mended."""
-    if number == 1 and not (folder / "mended").exists():
+    """Task 1 raises an error whose class has parameters of its own, unless it was fixed."""
+    if number == 1 and not (folder / "fixed").exists():
         raise MissingExtra("a_library", "scale")
     write(folder, number)
 
@@ -57,7 +57,7 @@ def raise_odd(_, number):
 
 def fill_disk(folder, number):
     """Task 1 finds the disk full, unless there is room again."""
-    if number == 1 and not (folder / "mended").exists():
+    if number == 1 and not (folder / "fixed").exists():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "done-1"))
     write(folder, number)
 

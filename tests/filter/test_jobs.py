@@ -118,7 +118,7 @@ def test_what_a_task_raises_is_raised_here(hub_and_runner, tmp_path):
     with pytest.raises(Exception, match="a_library") as raised:
         run(hub, tmp_path, work.refuse)
     assert f"(task 1 of squares, log: {hub.endpoint}/jobs/lab/" in explain(raised.value).message
-    (tmp_path / "shared" / "mended").touch()
+    (tmp_path / "shared" / "fixed").touch()
     run(hub, tmp_path, work.refuse)
     assert work.results(tmp_path / "shared") == SQUARES
 
