@@ -81,12 +81,9 @@ def change_user(
 
     Raises InvalidRequestError.
     """
-    known = next((each for each in accounts(store, "user") if _same(each.name, name)), None)
-    if known is not None:
-        fullname = known.fullname if fullname is None else fullname
-        admin = known.admin if admin is None else admin
-    store.accounts.add_user(name, fullname or "", orgs, admin=bool(admin))
-    return known is None
+    new = not any(_same(each.name, name) for each in accounts(store, "user"))
+    store.accounts.add_user(name, fullname or "", orgs, admin=admin)
+    return new
 
 
 def remove_account(store: HubStore, name: str, kind: Kind) -> None:

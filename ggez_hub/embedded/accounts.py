@@ -36,12 +36,13 @@ class Accounts:
         fullname: str = "",
         orgs: Mapping[str, str] | None = None,
         *,
-        admin: bool = False,
+        admin: bool | None = None,
     ) -> None:
-        """Add a user, or change one, and give them a role in organisations, which are added if missing.
+        """Add a user, or change what is given of one.
 
-        Raises InvalidRequestError if the name is malformed, reserved, or that of an organisation;
-        or there is no such role.
+        `orgs`: the user's role in each; organisations that are missing are added. Raises
+        InvalidRequestError if the name is malformed, reserved, or that of an organisation; or
+        there is no such role.
         """
         check_namespace(name)
         for org, role in (orgs or {}).items():
@@ -50,10 +51,13 @@ class Accounts:
             self.add_org(org)
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO accounts (name, kind, fullname, admin) VALUES (?, 'user', ?, ?) "
-                "ON CONFLICT DO UPDATE SET fullname = excluded.fullname, admin = excluded.admin "
-                "WHERE kind = 'user'",
-                (name, fullname or name, admin),
+                "INSERT OR IGNORE INTO accounts (name, kind, fullname) VALUES (?, 'user', ?)",
+                (name, fullname or name),
+            )
+            connection.execute(
+                "UPDATE accounts SET fullname = coalesce(nullif(?, ''), fullname), "
+                "admin = coalesce(?, admin) WHERE name = ? AND kind = 'user'",
+                (fullname, admin, name),
             )
             user = connection.execute(
                 "SELECT key FROM accounts WHERE name = ? AND kind = 'user'", (name,)

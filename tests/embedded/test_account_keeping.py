@@ -60,6 +60,10 @@ def test_what_is_not_given_stays(hub: Hub, keep):
     ]
     assert (dora["fullname"], dora["admin"]) == ("Dora D", True)
     assert dora["belongs"] == ["lab:write", "other:read"]
+    hub.store.add_account("dora", orgs=["lab"])
+    kept = hub.store.database.row("SELECT fullname, admin FROM accounts WHERE name = 'dora'")
+    assert kept is not None
+    assert tuple(kept) == ("Dora D", 1)
     keep("org", "add", "other", "--private", "--member", "dora:admin", "--member", "bob")
     assert "bob:write dora:admin" in keep("org", "list")
     keep("org", "remove", "other", "--member", "bob")

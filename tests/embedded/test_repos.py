@@ -228,11 +228,13 @@ def test_a_space_has_its_sdk(api, new_id):
 
 
 def test_whoami(hub):
-    alice = hub.api().whoami()
-    assert (alice["name"], alice["fullname"], alice["type"]) == ("alice", "Alice", "user")
-    assert [org["name"] for org in alice["orgs"]] == ["acme"]
-    assert alice["auth"]["accessToken"]["role"] == "write"
-    assert hub.api("reader").whoami()["auth"]["accessToken"]["role"] == "read"
+    hub.store.add_account("wanda", fullname="Wanda W", orgs=["acme"])
+    for scope in ("write", "read"):
+        hub.tokens["wanda"] = hub.store.new_token("wanda", scope)
+        wanda = hub.api("wanda").whoami()
+        assert (wanda["name"], wanda["fullname"], wanda["type"]) == ("wanda", "Wanda W", "user")
+        assert [org["name"] for org in wanda["orgs"]] == ["acme"]
+        assert wanda["auth"]["accessToken"]["role"] == scope
 
 
 def test_move(api, repo, new_id):
