@@ -42,7 +42,13 @@ SECTION_KEYS = {
     "stage3_prefetch_bucket_size",
     "sub_group_size",
 }
-IGNORED = {"steps_per_print", "wall_clock_breakdown", "zero_allow_untested_optimizer"}
+# What is logged; and which AdamW is taken, which is torch's anyway.
+IGNORED = {
+    "steps_per_print",
+    "wall_clock_breakdown",
+    "zero_allow_untested_optimizer",
+    "zero_force_ds_cpu_optimizer",
+}
 # Of AdamW's state, what has the shape of its parameter.
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -216,7 +222,12 @@ def own_part(parameter: Any, value: Tensor) -> Tensor:
 
 
 def library() -> Any:
-    """DeepSpeed, on the processes that accelerate has connected."""
+    """DeepSpeed, on the processes that accelerate has connected; raises GgezError without them."""
+    if not torch.distributed.is_initialized():
+        raise GgezError(
+            "DeepSpeed shards a model over processes, and there is this one alone",
+            "Start it by `accelerate launch --use_deepspeed`, without --cpu.",
+        )
     deepspeed = _imported()
     deepspeed.init_distributed(
         dist_backend=torch.distributed.get_backend(), auto_mpi_discovery=False

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from ggez_hub.errors import GgezError, MissingExtra
+from ggez_hub.training.run import train
 from ggez_hub.training.zero import configured
 from tests.training.material import job, write_recipe
 
@@ -94,6 +95,14 @@ def test_deepspeed_refuses_a_value_with_a_clear_message(configure):
     pytest.importorskip("deepspeed", reason="the extra [deepspeed] is not installed")
     with pytest.raises(GgezError, match="reduce_bucket_size"):
         configure({"zero_optimization": {"stage": 3, "reduce_bucket_size": -1}})
+
+
+def test_a_process_without_the_launcher_is_refused(configure, material, tmp_path, monkeypatch):
+    pytest.importorskip("deepspeed", reason="the extra [deepspeed] is not installed")
+    configure(STAGE)
+    monkeypatch.delenv("WORLD_SIZE")
+    with pytest.raises(GgezError, match="this one alone"):
+        train(job(material / "zero.yaml"), tmp_path / "out")
 
 
 def test_without_the_launcher_there_is_nothing(material):
