@@ -130,6 +130,11 @@ def _planned(
         return False
     plan = FilterPlan(recipe, folder)
     stages, nbytes = plan.stages(shards), sum(reader.nbytes() for reader in plan.readers)
+    if jobs and nbytes:
+        raise UsageProblem(
+            "this filter reads files of this machine, which jobs cannot see",
+            "Push them to a data set of the Hub, and name it under `hub` of the source.",
+        )
     text = ", ".join(f"{name} {count}" for name, count in stages)
     out.line(f"{counted(len(plan.parts), 'part')}, {nbytes / 1e6:,.1f} MB of them files here")
     out.line(f"tasks: {text}; those of links, matches and writing follow from the data")
@@ -137,7 +142,11 @@ def _planned(
     if jobs:
         price, started = jobs.price(), sum(min(count, jobs.workers) for _, count in stages)
         document |= {"jobs_at_least": started, "usd_an_hour": price}
-        bought = f", of which the budget is {jobs.budget.left / price:,.2f}" if price else ""
+        bought = (
+            f", of which the budget is {jobs.budget.left / price:,.2f}"
+            if price and jobs.budget.left
+            else ""
+        )
         out.line(
             f"at least {counted(started, 'job')} on {jobs.machine}, {jobs.workers} at once: "
             f"${price:.2f} for each hour of one{bought}"

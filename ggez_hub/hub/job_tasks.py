@@ -86,6 +86,7 @@ class HubJobs:
         self._repo = f"{self._namespace}/ggez-work-{name}"
         self._folders = {str(n): each for n, each in enumerate(shared)}
         self._inputs = {f"input-{n}": SharedFolder.holding(i) for n, i in enumerate(inputs)}
+        self._has_sent = not inputs
         self._moves = {str(each.folder): name for name, each in self._folders.items()} | {
             str(each.folder / part): str(Path(name, part))
             for name, each in self._inputs.items()
@@ -107,8 +108,9 @@ class HubJobs:
             seconds = self._seconds(shares)
             batch.write(task, sorted(left), shares)
             self._shared.push()
-            if self._inputs:
+            if not self._has_sent:
                 SharedFolders(self._hub.api, self._repo, self._inputs).push_all()
+                self._has_sent = True
             try:
                 jobs = [self._start(batch, share, seconds) for share in range(shares)]
                 self._wait(jobs)

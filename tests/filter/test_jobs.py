@@ -170,7 +170,7 @@ def test_a_filter_has_the_bytes_of_one_process(hub_and_runner, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (
-        "at least 13 jobs on t4-small, 2 at once: $0.60 for each hour of one, of which"
+        "at least 7 jobs on t4-small, 2 at once: $0.60 for each hour of one, of which"
         in done.stdout
     )
     assert contents(here) == contents(there)
