@@ -93,7 +93,7 @@ inspect: $(STAMP) ## Run suites under inspect-ai, which wants an older fsspec
 	test -x $(VENV)/inspect/bin/python || $(BIN)/python -m venv $(VENV)/inspect
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(VENV)/inspect/main.pth
 	cp $(VENV)/inspect/main.pth $(VENV)/inspect/lib/python*/site-packages/
-	grep -v '^fsspec=' constraints.txt > $(VENV)/inspect/constraints.txt
+	grep -v -E '^(fsspec|s3fs)=' constraints.txt > $(VENV)/inspect/constraints.txt
 	$(VENV)/inspect/bin/python -m pip install --quiet --constraint $(VENV)/inspect/constraints.txt 'inspect-ai>=0.3.285,<0.4'
 	OMP_NUM_THREADS=1 $(VENV)/inspect/bin/python -m pytest tests/evaluation/test_inspect_tasks.py
 
