@@ -27,7 +27,7 @@ from ggez_hub.merging.adapters.module_delta import (
 )
 from ggez_hub.merging.adapters.peft_config import scale_of
 from ggez_hub.merging.adapters.peft_folder import PeftOnBase
-from ggez_hub.merging.delta_rows import Product, RowDelta
+from ggez_hub.merging.delta_rows import Elementwise, Product, RowDelta
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 from ggez_hub.safetensors_header import WeightFile
 
@@ -130,7 +130,7 @@ class ProductRows(FilePart):
         return Stacked(products, self.factors.columns) if len(shape) > 2 else products[0]
 
 
-class Stacked:
+class Stacked(Elementwise):
     """Matrices of one shape, each of them a row."""
 
     def __init__(self, matrices: Sequence[RowDelta], columns: int) -> None:
