@@ -303,6 +303,23 @@ class Added(Elementwise):
         out.add_(second)
 
 
+class Placed(Elementwise):
+    """The rows of another, one after the other, at some runs of rows; zeros elsewhere."""
+
+    def __init__(self, rows: RowDelta, runs: Sequence[range]) -> None:
+        self._rows, self._runs = rows, runs
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        out.zero_()
+        place = 0
+        for run in self._runs:
+            first, last = max(start, run.start), min(stop, run.stop)
+            if first < last:
+                shift = place - run.start
+                self._rows.write(first + shift, last + shift, out[first - start : last - start])
+            place += len(run)
+
+
 class Picked(Elementwise):
     """Some runs of rows of another, one after the other."""
 

@@ -61,6 +61,7 @@ KINDS = {
     "kronecker": delta_rows.Kronecker(draw(10, 8), draw(15, 9), 0.3),
     "added": delta_rows.Added(product(1), delta_rows.Whole(WEIGHT)),
     "picked": delta_rows.Picked(product(rows=300), (range(200, 290), range(7, 67))),
+    "placed": delta_rows.Placed(product(rows=40), (range(3, 23), range(130, 150))),
     "stacked": Stacked([product(n, rows=8, columns=9) for n in range(ROWS)], 9),
     "dora": DoraRows("w", product(), WEIGHT, WEIGHT, draw(ROWS)),
     "dora of columns": DoraRows("w", product(), WEIGHT, WEIGHT, draw(24)).with_column_norms(),
@@ -134,7 +135,9 @@ def adapters(bases, tmp_path_factory):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_merge_of_all_kinds_of_adapters_has_the_same_bytes(dtype, bases, adapters, tmp_path):
-    chosen = [path for name, path in adapters.items() if "-" not in name or name.endswith(f"-{dtype}")]
+    chosen = [
+        path for name, path in adapters.items() if "-" not in name or name.endswith(f"-{dtype}")
+    ]
     merged = []
     for number, device in enumerate((None, CPU)):
         out = tmp_path / str(number)
