@@ -224,7 +224,7 @@ def interpolate_rows(
         total = memory.take("sum", wide, size)
         delta = memory.take("delta", torch.float64, size)
         if wide is torch.float64:
-            total.copy_(stored[start:stop], non_blocking=True)
+            total.copy_(stored[start:stop].to(total.device))
         for number, (source, beta) in enumerate(weighted):
             source.write(start, stop, delta)
             if beta != 1:
@@ -234,11 +234,8 @@ def interpolate_rows(
             elif number:
                 total.add_(memory.take("narrow", wide, size).copy_(delta))
             else:
-                total.copy_(delta)
-                # Where the Delta was: that memory is in the cache, and not needed any more.
-                weight = memory.take("delta", wide, size)
-                # Not blocking: a device is given what is stored, and widens it itself.
-                total.add_(weight.copy_(stored[start:stop], non_blocking=True))
+                # The base is widened, exactly, by the same operation.
+                total.copy_(delta).add_(stored[start:stop].to(total.device))
         return total
 
     return merge_blocks(base, merged, workers)
