@@ -134,10 +134,14 @@ class TaskData:
         )
 
     def nbytes(self, tasks: Sequence[AnyTask]) -> int:
-        """The bytes that tasks need of the hub; nothing is fetched."""
+        """The bytes that tasks need of the hub, none where a folder has them; nothing is fetched."""
+        if self.folder is not None:
+            return 0
         paths: dict[Dataset | PictureSource, set[str]] = {}
         for task in tasks:
             for dataset, patterns in _needed(task):
+                if dataset.repo in SHIPPED:
+                    continue
                 paths.setdefault(dataset, set()).update(patterns)
         needed = [self._list(dataset, sorted(own)) for dataset, own in paths.items()]
         needed += [self._list_judge(model) for model in {m for t in tasks for m in _judges(t)}]
