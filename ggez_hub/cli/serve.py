@@ -88,10 +88,10 @@ def serve_command(
     """
     from ggez_hub.embedded import HubError, Network, SessionError, is_loopback, serve
 
-    if jobs and not is_loopback(host):
+    if jobs and (public_url or proxies or not is_loopback(host)):
         raise UsageProblem(
             "jobs are commands that callers run here as you: not for a hub that others can reach",
-            "Leave out --jobs, or --host.",
+            "Leave out --jobs, or --host, --public-url and --trust-proxy.",
         )
 
     def announce(url: str) -> None:
