@@ -50,16 +50,20 @@ def restore(described: Any) -> Any:
 
 
 def moved(described: Any, moves: Mapping[str, str]) -> Any:
-    """A description whose paths are elsewhere: `moves` are folders, old and new."""
+    """A description whose paths are elsewhere, also those in text: `moves` are old and new places.
+
+    The first that fits is taken.
+    """
+    if isinstance(described, str):
+        for old, new in moves.items():
+            if f"{described}/".startswith(f"{old}/"):
+                return new + described.removeprefix(old)
+        return described
     if isinstance(described, list):
         return [moved(each, moves) for each in described]
-    if not isinstance(described, dict):
-        return described
-    if described.get(KIND) == "path":
-        for old, new in moves.items():
-            if f"{described['of']}/".startswith(f"{old}/"):
-                return {**described, "of": new + described["of"].removeprefix(old)}
-    return {key: moved(each, moves) for key, each in described.items()}
+    if isinstance(described, dict):
+        return {key: moved(each, moves) for key, each in described.items()}
+    return described
 
 
 def _name(value: Any) -> str:

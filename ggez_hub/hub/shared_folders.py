@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ggez_hub.errors import GgezError
+from ggez_hub.execution import SharedFolder
 from ggez_hub.hub.repository_files import is_plain_path
 
 if TYPE_CHECKING:
@@ -27,11 +28,16 @@ class SharedFolders:
     file outside its folder, and what the client raises.
     """
 
-    def __init__(self, api: HfApi, repo: str, folders: Mapping[str, Path]) -> None:
+    def __init__(self, api: HfApi, repo: str, folders: Mapping[str, SharedFolder]) -> None:
         self._api, self._repo, self._folders = api, repo, folders
         # What both sides have: the size and time of each file here, and its digest there.
         self._here: dict[str, tuple[int, int]] = {}
         self._there: dict[str, str] = {}
+
+    def push_all(self) -> None:
+        """Have there what is here, and nothing else; nothing is fetched, whatever is there."""
+        self._here = dict.fromkeys(self._listed(), (-1, -1))
+        self.push()
 
     def push(self) -> None:
         """Send what was changed here since the last time, and remove there what was removed here."""
@@ -70,15 +76,15 @@ class SharedFolders:
 
     def _place(self, name: str) -> Path:
         folder, _, path = name.partition("/")
-        return self._folders[folder] / path
+        return self._folders[folder].folder / path
 
     def _seen(self) -> dict[str, tuple[int, int]]:
         found = {}
-        for name, folder in self._folders.items():
-            for path in folder.rglob("*"):
+        for name, shared in self._folders.items():
+            for path in shared.files():
                 if path.is_file() and path.name != "lock" and path.suffix != ".partial":
                     stat = path.stat()
-                    place = path.relative_to(folder).as_posix()
+                    place = path.relative_to(shared.folder).as_posix()
                     found[f"{name}/{place}"] = (stat.st_size, stat.st_mtime_ns)
         return found
 

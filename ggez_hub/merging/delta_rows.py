@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import torch
 
-# Elements of a block: 1 MB in float64, twice that where it is then a multiple of MANY rows.
-BLOCK = 1 << 17
+# Elements of a block: 4 MB in float64, twice that where it is then a multiple of MANY rows. Blocks of
+# 1 MB stay in the cache of a core, but two threads then wait for the interpreter's lock so often that
+# they are hardly faster than one.
+BLOCK = 1 << 19
 # The rows that a product of matrices takes at a time: see `Product`.
 MANY, FEW = 60, 12
 

@@ -224,9 +224,8 @@ def interpolate_rows(
             elif number:
                 total.add_(memory.take("narrow", wide, size).copy_(delta))
             else:
-                total.copy_(delta)
-                # Where the Delta was: that memory is in the cache, and not needed any more.
-                total.add_(memory.take("delta", wide, size).copy_(stored[start:stop]))
+                # The base is widened, exactly, by the same operation.
+                total.copy_(delta).add_(stored[start:stop])
         return total
 
     return merge_blocks(base, merged, workers)

@@ -116,7 +116,7 @@ def _model_index(planned: PullPlan) -> list[dict[str, Any]]:
     rows = claimed_rows(planned)
     if not rows:
         return []
-    from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
+    from ggez_hub.evaluation.benchmarks.datasets import known_datasets
 
     resolution, front = planned.resolution, planned.documents[0].front_matter
     name = f"{resolution.region}-{resolution.family}-{resolution.form}"
