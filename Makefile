@@ -8,7 +8,7 @@ WORKERS := $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 # Four processes that import the same thousand modules, and the commands that they start, compile each of them once.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test explorer slow lint format lock hashes audit bench world wheel jobs exchange inspect soak conformance clean
+.PHONY: demo test explorer slow lint format lock hashes audit bench world wheel jobs exchange inspect deepspeed soak conformance clean
 .DEFAULT_GOAL := help
 
 help: ## List the goals
@@ -95,9 +95,16 @@ inspect: $(STAMP) ## Run suites under inspect-ai, which wants an older fsspec
 	test -x $(VENV)/inspect/bin/python || $(BIN)/python -m venv $(VENV)/inspect
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(VENV)/inspect/main.pth
 	cp $(VENV)/inspect/main.pth $(VENV)/inspect/lib/python*/site-packages/
-	grep -v '^fsspec=' constraints.txt > $(VENV)/inspect/constraints.txt
+	grep -v -E '^(fsspec|s3fs)=' constraints.txt > $(VENV)/inspect/constraints.txt
 	$(VENV)/inspect/bin/python -m pip install --quiet --constraint $(VENV)/inspect/constraints.txt 'inspect-ai>=0.3.285,<0.4'
 	OMP_NUM_THREADS=1 $(VENV)/inspect/bin/python -m pytest tests/evaluation/test_inspect_tasks.py
+
+deepspeed: $(STAMP) ## Train by DeepSpeed, which other libraries import where it is installed (slow)
+	test -x $(VENV)/deepspeed/bin/python || $(BIN)/python -m venv $(VENV)/deepspeed
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(VENV)/deepspeed/main.pth
+	cp $(VENV)/deepspeed/main.pth $(VENV)/deepspeed/lib/python*/site-packages/
+	$(VENV)/deepspeed/bin/python -m pip install --quiet --no-build-isolation --constraint constraints.txt 'deepspeed>=0.19.8,<0.20'
+	OMP_NUM_THREADS=1 $(VENV)/deepspeed/bin/python -m pytest tests/training -k zero
 
 # Files of strangers that many examples of are tried.
 FUZZED := tests/*/test_*fuzz.py tests/registry/test_index_file.py

@@ -70,3 +70,10 @@ class Budget(FrozenModel, strict=False):
 def read_budget(repository: Path) -> Budget:
     """The budget of the registry in `repository`; raises BadRecipe."""
     return read_recipe(repository / PLACE, "budget", Budget)
+
+
+def shipped_budget() -> Budget:
+    """The budget of the registry that this program was made with, for its speeds of machines."""
+    installed = Path(__file__).with_name(PLACE.name)
+    checkout = Path(__file__).parents[2] / PLACE
+    return read_recipe(installed if installed.is_file() else checkout, "budget", Budget)

@@ -35,7 +35,7 @@ from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.header import AdapterRecord
 from ggez_hub.evaluation.results.measured_curve import curve_of
 from ggez_hub.evaluation.sweep.run import Progress, sweep, work_folder
-from ggez_hub.evaluation.sweep.tasks import Points, answer_tasks
+from ggez_hub.evaluation.sweep.tasks import PICTURES, Points, answer_tasks
 from ggez_hub.execution import Engine
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
@@ -46,7 +46,6 @@ from ggez_hub.regions import Region, find_region
 from ggez_hub.registry.task_data import TaskData
 
 CARD = "card.md"
-PICTURES = "pictures"
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +79,11 @@ class AskedCard:
     hub: str
     out: Path
     keep: Path | None
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """None: a card names what is on a hub."""
+        return ()
 
     def open(self, meeting: Meeting) -> list[Points]:
         document = parse_card(self.card)
@@ -123,7 +127,12 @@ def evaluate(
         out.absolute(),
         keep and keep.absolute(),
     )
-    on_engine = answer_tasks(division.engine, asked, division.shards) if division else nullcontext()
+    place = (opened.closing.keep if opened.closing else out).absolute()
+    on_engine = (
+        answer_tasks(division.engine, asked, division.shards, place, [points])
+        if division
+        else nullcontext()
+    )
     with on_engine as tasks:
         evidence = sweep(
             points.models,

@@ -176,16 +176,22 @@ def plan(
             found.append(StalePlan(card, None, (), first_line(problem)))
             continue
         family = card.proposed.document.card.family
-        found.append(StalePlan(card, costs, tuple(_devices(costs, family, budget, priced))))
+        on = device_costs(costs.base_bytes, costs.answers, family, budget, priced)
+        found.append(StalePlan(card, costs, tuple(on)))
     return found
 
 
-def _devices(
-    costs: Cost, family: str, budget: Budget, priced: Mapping[str, float]
+def device_costs(
+    base_bytes: int,
+    answers: int | None,
+    family: str,
+    budget: Budget,
+    priced: Mapping[str, float],
 ) -> Iterator[DeviceCost]:
+    """What answering takes on each machine whose speed with the family is known."""
     for machine in budget.speeds:
         speed = budget.speed(machine, family)
-        hours = hours_of(costs.base_bytes, costs.answers, machine, family, budget)
+        hours = hours_of(base_bytes, answers, machine, family, budget)
         if speed is not None and hours is not None:
             hourly = 0.0 if machine == RUNNER else priced.get(machine)
             usd = None if hourly is None else (hours[0] * hourly, hours[1] * hourly)

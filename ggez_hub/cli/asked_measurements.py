@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,30 +18,42 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.answers.meeting import Meeting
     from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
     from ggez_hub.evaluation.results.header import Origin
+    from ggez_hub.evaluation.sweep.recipe import SweepRecipe
     from ggez_hub.evaluation.sweep.tasks import Points
 
 
 @dataclass(frozen=True)
 class AskedSweep:
-    """A sweep: its recipe, the results folder, the hub, whether answers are kept in the user's cache."""
+    """A sweep: its recipe with absolute paths, the recipe's folder, the results folder, the hub.
 
-    recipe: Path
+    cached  whether answers are kept in the user's cache
+    """
+
+    recipe: SweepRecipe = field(hash=False)
+    folder: Path
     target: Path
     hub: str
     cached: bool
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        return self.recipe.local
+
     def open(self, meeting: Meeting) -> list[Points]:
-        from ggez_hub.cli.measurement import open_recipe
+        from ggez_hub.cli.measurement import open_sweep
 
         with connect(self.hub, quiet=True) as server:
-            opened = open_recipe(
-                self.recipe, self.target, server, cached=self.cached, meeting=meeting
+            opened = open_sweep(
+                self.recipe, self.folder, self.target, server, cached=self.cached, meeting=meeting
             )
         return [opened.points(grid) for grid in opened.grids]
 
 
 class OpenedEval(NamedTuple):
-    """A model with its tasks; `empty` are those without items of the region."""
+    """A model with its tasks; `empty` are those without items of the region.
+
+    `data_bytes` asks the hub how large the tasks' data are that are fetched from it.
+    """
 
     named: NamedModel
     tasks: tuple[PreparedTask, ...]
@@ -47,6 +61,7 @@ class OpenedEval(NamedTuple):
     region: Region
     origin: Origin
     source: ModelProvider
+    data_bytes: Callable[[], int]
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,12 @@ class AskedEval:
     key_variable: str | None
     parallel: int
     hub: str
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        named = (self.model, self.adapter, self.judge, *self.suites)
+        here = [path for path in (Path(name) for name in named if name) if path.is_absolute()]
+        return (*here, *self.include, *(each for each in (self.data, self.pictures) if each))
 
     def find(self, server: Hub, meeting: Meeting | None = None) -> OpenedEval:
         """Fetch and open what is named; raises UsageProblem, and what fetching, tasks and data raise."""
@@ -93,6 +114,7 @@ class AskedEval:
             region,
             data.origin(tasks, self.target, named.place, named.adapters, judge_place),
             source,
+            partial(data.nbytes, tasks),
         )
 
     def open(self, meeting: Meeting) -> list[Points]:

@@ -11,7 +11,8 @@ import click
 
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.asked_measurements import AskedEval, points_of
-from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options
+from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options, refuse_endpoints
+from ggez_hub.cli.measurement_plan import planned
 from ggez_hub.cli.models import cache_option
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE, out_option
@@ -53,7 +54,7 @@ from ggez_hub.regions import Alpha, alpha
     type=FOLDER,
     help="Pictures that a data set names by address, each file named by the address' sha256.",
 )
-@engine_options(SHARDS_OF_A_MODEL)
+@engine_options(SHARDS_OF_A_MODEL, "eval")
 @cache_option
 @click.option(
     "--key-variable",
@@ -83,6 +84,7 @@ def eval_command(
     pictures: Path | None,
     engine: Engine,
     shards: int | None,
+    only_plan: bool,
     cached: bool,
     key_variable: str | None,
     parallel: int,
@@ -117,15 +119,24 @@ def eval_command(
         parallel=parallel,
         hub=hub,
     )
+    refuse_endpoints(engine, model, judge)
     with connect(hub, quiet=out.quiet) as server:
         opened = asked.find(server)
+        points = points_of(opened, target)
+        stored = opened.named.stored
+        is_over = planned(
+            [points], stored, opened.data_bytes, engine, shards, asked.inputs, out, only_plan
+        )
     region, named = opened.region, opened.named
     factor = alpha(region) if given_alpha is None else Alpha.from_user(given_alpha, region)
     if named.subject.remark:
         out.note(named.subject.remark)
     if opened.empty:
         out.note(f"Left out, without items of {region.id}: {', '.join(opened.empty)}")
-    with answer_tasks(engine, asked, shards) as tasks, task("asking") as asking:
+    if is_over:
+        return
+    on_engine = answer_tasks(engine, asked, shards, asked.target, [points])
+    with on_engine as tasks, task("asking") as asking:
         evidence = sweep(
             [named.subject],
             opened.tasks,
@@ -136,7 +147,7 @@ def eval_command(
             trained_on=named.trained_on,
             origin=opened.origin,
             progress=asking.update,
-            before=partial(tasks.answer, 0, points_of(opened, target)) if tasks else None,
+            before=partial(tasks.answer, 0, points) if tasks else None,
         )
     _print_tasks(target, out)
     print_scores(evidence.place, out)

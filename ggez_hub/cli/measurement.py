@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,6 +54,8 @@ class OpenedSweep:
     grids   the plain one first, then one for each file of betas by part
     source  keeps the models' answers
     found   where the adapters are, in the order of `adapters`
+    stored  the base with the adapters on it
+    data_bytes  asks the hub how large the tasks' data are that are fetched from it
     """
 
     recipe: SweepRecipe
@@ -65,6 +68,8 @@ class OpenedSweep:
     held_out: tuple[str, ...]
     source: ModelProvider
     found: tuple[LocalModel, ...]
+    stored: StoredModel
+    data_bytes: Callable[[], int]
 
     def joint_of(self, grid: Grid) -> JointFineTune | None:
         """The joint fine-tune, which is measured beside the plain grid."""
@@ -96,10 +101,28 @@ class OpenedSweep:
         )
 
 
-def open_recipe(
-    file: Path, target: Path, hub: Hub, *, cached: bool, meeting: Meeting | None = None
-) -> OpenedSweep:
+def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSweep:
     """Read a recipe and fetch what it names; `target` is the results folder.
+
+    Raises BadRecipe, and as `open_sweep`.
+    """
+    from ggez_hub.evaluation.sweep.recipe import SweepRecipe
+
+    recipe = read_recipe(file, "sweep", SweepRecipe)
+    recipe.require_filled_in(file)
+    return open_sweep(recipe, file.parent, target, hub, cached=cached)
+
+
+def open_sweep(
+    recipe: SweepRecipe,
+    here: Path,
+    target: Path,
+    hub: Hub,
+    *,
+    cached: bool,
+    meeting: Meeting | None = None,
+) -> OpenedSweep:
+    """Fetch what a recipe names, whose paths are relative to `here`.
 
     In `meeting` the answers of this process meet those of others, if there are others.
 
@@ -111,13 +134,10 @@ def open_recipe(
     from ggez_hub.evaluation.models.model_under_test import StoredModel
     from ggez_hub.evaluation.results.header import moved
     from ggez_hub.evaluation.sweep.part_gains import folder_of
-    from ggez_hub.evaluation.sweep.recipe import SweepRecipe
     from ggez_hub.evaluation.sweep.run import JointFineTune
     from ggez_hub.merging.adapters import find_form
     from ggez_hub.registry.task_data import TaskData, find_tasks
 
-    recipe, here = read_recipe(file, "sweep", SweepRecipe), file.parent
-    recipe.require_filled_in(file)
     region, family = find_region(recipe.region), get_family(recipe.family)
     base = find_model(recipe.base, here, hub)
     adapters = [find_adapter(named, here, hub) for named in recipe.adapters]
@@ -167,6 +187,8 @@ def open_recipe(
         _held_out([*adapters, *rivals]),
         source,
         tuple(adapters),
+        model,
+        partial(data.nbytes, tasks),
     )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.models import ModelUnderTest
     from ggez_hub.evaluation.models.backend import EvaluationBackend
     from ggez_hub.evaluation.models.judge_model import JudgeModel
+    from ggez_hub.evaluation.models.model_under_test import StoredModel
     from ggez_hub.evaluation.results.header import Place
     from ggez_hub.evaluation.sweep.recipe import TrainedOn
     from ggez_hub.merging.betas_by_part import BetasByPart
@@ -117,12 +118,16 @@ def trained_on(folder: Path) -> list[str] | Literal["unknown"]:
 
 
 class NamedModel(NamedTuple):
-    """A model with what it was trained on, and where it and its adapters were found."""
+    """A model with what it was trained on, and where it and its adapters were found.
+
+    `stored` is what is on this machine of it; None for an endpoint.
+    """
 
     subject: ModelUnderTest
     trained_on: TrainedOn
     place: Place
     adapters: tuple[Place, ...] = ()
+    stored: StoredModel | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,7 @@ class ModelProvider:
         """Open a model by its name; raises UsageProblem, and what finding it raises."""
         from ggez_hub.evaluation.models import Adapted, model_in
         from ggez_hub.evaluation.models.endpoint_model import is_address, model_at
+        from ggez_hub.evaluation.models.model_under_test import StoredModel
         from ggez_hub.evaluation.results.header import AtAddress
 
         if is_address(named):
@@ -166,6 +172,7 @@ class ModelProvider:
             trained_on(on.path if on else base.path),
             base.place(self.target),
             (on.place(self.target),) if on else (),
+            StoredModel(base.path, (on.path,) if on else (), family),
         )
 
     def at_betas(
@@ -193,8 +200,9 @@ class ModelProvider:
     def backend(self, family: Family, judge: JudgeModel | None) -> EvaluationBackend:
         """How models of a family are asked; raises UsageProblem."""
         from ggez_hub.evaluation.models.backend import find_backend
+        from ggez_hub.evaluation.sweep.tasks import PICTURES
 
-        return find_backend(family, self.target / "pictures", judge)
+        return find_backend(family, self.target / PICTURES, judge)
 
     def judge(self, named: str) -> tuple[JudgeModel, Place]:
         """Open a judge by its name; returns also where it was found. A folder is called by its last name."""

@@ -11,7 +11,7 @@ import click
 
 from ggez_hub.cards import read_card
 from ggez_hub.cli.ci.workflow import answer, clone_option, keep_option, program_commit
-from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options
+from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options, on_jobs
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER, out_option
 from ggez_hub.errors import GateFailed, GgezError, UsageProblem
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ggez_hub.automation.evaluation import Division
     from ggez_hub.automation.stale_results import DeviceCost, Limit, StalePlan
 
+# What jobs install.
+EXTRAS = "eval"
 AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(h|usd)")
 
 
@@ -39,14 +41,15 @@ AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(h|usd)")
 @click.option(
     "--budget",
     metavar="AMOUNT",
-    help="With --stale: the most that it may take by the plan, hours of a device (`2h`) or dollars (`5usd`).",
+    help="The most that it may take by the plan of --stale, hours of a device (`2h`) or dollars (`5usd`); "
+    "with jobs:MACHINE, what all jobs together may cost.",
 )
 @click.option(
     "--device",
     metavar="NAME",
-    help="With --budget: a machine of .github/budget.yaml.  [default: each card's]",
+    help="With --stale and --budget: a machine of .github/budget.yaml.  [default: each card's]",
 )
-@engine_options(SHARDS_OF_A_MODEL)
+@engine_options(SHARDS_OF_A_MODEL, EXTRAS, own_budget=True)
 @clone_option
 @keep_option
 @hub_option
@@ -79,7 +82,10 @@ def eval_command(
 
     from ggez_hub.automation.evaluation import Division
 
-    if stale == (card is not None) or ((only_plan or budget or device) and not stale):
+    on_hub = engine.kind == "jobs"
+    if stale == (card is not None) or (
+        (only_plan or device or (budget and not on_hub)) and not stale
+    ):
         raise UsageProblem("name a card, or give --stale; --plan, --budget and --device go with it")
     try:
         evaluator = program_commit(repository)
@@ -87,11 +93,14 @@ def eval_command(
         raise UsageProblem(
             f"{repository} is not a clone of the registry", "Give one with --repository."
         ) from error
+    limit = _limit(budget)
+    if on_hub:
+        device = device or engine.address
+        engine = on_jobs(engine, limit.usd, EXTRAS, only_plan=only_plan)
     division = Division(engine, shards, hub)
     if card is not None:
-        _measure_one(card, target, evaluator, keep, division, out)
+        _measure_one(card, target, evaluator, keep, division, repository, out)
         return
-    limit = _limit(budget)
     with connect(hub, quiet=True) as server:
         _measure_stale(
             repository, server, target, evaluator, keep, division, limit, device, only_plan, out
@@ -99,11 +108,19 @@ def eval_command(
 
 
 def _measure_one(
-    card: Path, target: Path, evaluator: str, keep: Path | None, division: Division, out: Output
+    card: Path,
+    target: Path,
+    evaluator: str,
+    keep: Path | None,
+    division: Division,
+    repository: Path,
+    out: Output,
 ) -> None:
+    from ggez_hub.automation.budget import read_budget
     from ggez_hub.automation.contribution_rules import ProposedCard
     from ggez_hub.automation.evaluation import evaluate
     from ggez_hub.automation.remote_evaluation import digest_of
+    from ggez_hub.automation.stale_results import AcceptedCard, known_prices, plan
 
     document = read_card(card)
     if document.card.adapter is None:
@@ -113,6 +130,10 @@ def _measure_one(
         )
     proposed = ProposedCard(card.as_posix(), document, None)
     with connect(division.hub, quiet=True) as server, task(card.name) as measuring:
+        if division.engine.kind == "jobs":
+            asked = [AcceptedCard(proposed.path, is_stale=True, why="", proposed=proposed)]
+            spending = read_budget(repository)
+            _print_plan(plan(asked, server, spending, known_prices(server, asked)), out)
         found = evaluate(
             proposed,
             server,

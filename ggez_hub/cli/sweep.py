@@ -11,7 +11,8 @@ import click
 
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.asked_measurements import AskedSweep
-from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options
+from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options, refuse_endpoints
+from ggez_hub.cli.measurement_plan import planned
 from ggez_hub.cli.models import cache_option, card_of
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER, out_option
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @click.command("sweep")
 @click.argument("recipe", type=FILE)
 @out_option("The results folder; one of this very sweep is completed.", NEW_FOLDER)
-@engine_options(SHARDS_OF_A_MODEL)
+@engine_options(SHARDS_OF_A_MODEL, "eval")
 @cache_option
 @hub_option
 @output_options
@@ -38,6 +39,7 @@ def sweep_command(
     target: Path,
     engine: Engine,
     shards: int | None,
+    only_plan: bool,
     cached: bool,
     hub: str,
     out: Output,
@@ -52,12 +54,20 @@ def sweep_command(
     from ggez_hub.evaluation.sweep.run import sweep
     from ggez_hub.evaluation.sweep.tasks import answer_tasks
 
+    place, here = target.absolute(), recipe.absolute().parent
     with connect(hub, quiet=out.quiet) as server:
         opened = open_recipe(recipe, target, server, cached=cached)
+        refuse_endpoints(engine, opened.recipe.judge)
+        asked = AskedSweep(opened.recipe.placed(here), here, place, hub, cached)
+        points = [opened.points(grid) for grid in opened.grids]
+        is_over = planned(
+            points, opened.stored, opened.data_bytes, engine, shards, asked.inputs, out, only_plan
+        )
+    if is_over:
+        return
     given, region = opened.recipe.alpha, opened.region
     factor = alpha(region) if given is None else Alpha.from_user(given, region)
-    asked = AskedSweep(recipe.absolute(), target.absolute(), hub, cached)
-    with answer_tasks(engine, asked, shards) as tasks:
+    with answer_tasks(engine, asked, shards, place, points) as tasks:
         for number, grid in enumerate(opened.grids):
             with task(grid.parts.name if grid.parts else "asking") as asking:
                 sweep(
@@ -75,7 +85,7 @@ def sweep_command(
                     origin=grid.origin,
                     policy=opened.recipe.policy,
                     progress=asking.update,
-                    before=partial(tasks.answer, number, opened.points(grid)) if tasks else None,
+                    before=partial(tasks.answer, number, points[number]) if tasks else None,
                 )
     print_scores(target, out)
     out.line("")

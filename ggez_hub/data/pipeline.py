@@ -24,7 +24,7 @@ from ggez_hub.data.stages import FilterJob, FilterStages, Step, closing_stages, 
 from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, UNLIKE, Tally
 from ggez_hub.data.work_folder import Stage, WorkFolder, container
 from ggez_hub.errors import UsageProblem
-from ggez_hub.execution import THIS_PROCESS, Engine, Executor, run_tasks
+from ggez_hub.execution import THIS_PROCESS, Engine, Executor, SharedFolder, run_tasks
 from ggez_hub.extras import require
 from ggez_hub.output_lock import lock_work_folder
 
@@ -61,7 +61,7 @@ def run_filter(
             # A rule that cannot be applied is refused before a model is opened.
             combination(spec.keep_region, spec.region, folder)
             job = FilterJob(spec, folder.absolute(), WorkFolder.beside(out, plan.digest), strict)
-            shared = (container(out), partial_of(out))
+            shared = [SharedFolder(each) for each in (container(out), partial_of(out))]
             with engine.open(shared) as executor, closing_stages():
                 report = _Run(plan, job, executor, shards, did).report(out)
     shutil.rmtree(container(out), ignore_errors=True)

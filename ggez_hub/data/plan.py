@@ -135,3 +135,24 @@ class FilterPlan:
             PartId(part, source, extent, source < self.held_out)
             for part, (source, extent) in enumerate(found)
         ]
+
+    def stages(self, shards: int | None) -> list[tuple[str, int]]:
+        """The stages and their tasks, as far as they are known before anything is read.
+
+        How many tasks links, matches and writing have follows from what is found.
+        """
+        held, count = self.held_out_parts, len(self.parts) - self.held_out_parts
+        parts, spec = min(shards or count, count), self.spec
+        found = [("opening", 1)] if self.models else []
+        if spec.held_out is not None:
+            found += [("holding out", min(shards or held, held)), ("entering", 1)]
+        found.append(("screening", parts))
+        if self.needs_stages:
+            found += [("deciding", parts)] if spec.picture_rules else []
+            if spec.duplicates != "keep":
+                found += [("keys of duplicates", parts), ("groups of duplicates", 1)]
+            found.append(("keeping", parts))
+        if self.compares_translations:
+            found += [("keys of translations", parts), ("groups of translations", 1)]
+            found.append(("finishing", parts))
+        return found

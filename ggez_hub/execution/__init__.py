@@ -5,7 +5,16 @@ folder that every machine sees, so that it does not matter where a task runs, or
 is done leaves a marker there: what was killed goes on where it was. Nothing here knows what tasks do.
 """
 
-from ggez_hub.execution.engine import THIS_PROCESS, Engine
+from ggez_hub.execution.engine import THIS_PROCESS, Engine, SharedFolder
 from ggez_hub.execution.tasks import EngineFailed, Executor, Task, WorkerLost, run_tasks
 
-__all__ = ["THIS_PROCESS", "Engine", "EngineFailed", "Executor", "Task", "WorkerLost", "run_tasks"]
+__all__ = [
+    "THIS_PROCESS",
+    "Engine",
+    "EngineFailed",
+    "Executor",
+    "SharedFolder",
+    "Task",
+    "WorkerLost",
+    "run_tasks",
+]

@@ -17,6 +17,9 @@ from typing import Any
 from ggez_hub.atomic_files import write_file
 from ggez_hub.errors import GgezError
 
+# Answers of all hubs; each is some kilobytes.
+MOST_KEPT = 2_000
+
 
 class NotInCache(GgezError):
     """Work without a network needs something that was never fetched."""
@@ -42,6 +45,7 @@ class Answers:
         with suppress(OSError):
             if not place.exists() or place.read_text(encoding="utf-8") != text:
                 write_file(place, text, durable=False)
+                _forget_oldest(place.parent)
 
     def recall(self, question: Sequence[str], what: str) -> Any:
         """The last answer; raises NotInCache, which names `what`, if there is none."""
@@ -58,3 +62,11 @@ class Answers:
 
         name = hashlib.sha256(json.dumps([self.endpoint, *question]).encode()).hexdigest()[:32]
         return platformdirs.user_cache_path("ggez-hub") / "answers" / f"{name}.json"
+
+
+def _forget_oldest(folder: Path) -> None:
+    """Remove the older half of the answers where there are more than MOST_KEPT."""
+    kept = list(folder.glob("*.json"))
+    if len(kept) > MOST_KEPT:
+        for path in sorted(kept, key=lambda path: path.stat().st_mtime)[: len(kept) // 2]:
+            path.unlink(missing_ok=True)

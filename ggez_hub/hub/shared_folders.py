@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ggez_hub.errors import GgezError
+from ggez_hub.execution import SharedFolder
+from ggez_hub.hub.repository_files import is_plain_path
+
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -20,14 +24,20 @@ CONFLICTS = frozenset({409, 412, 429, 500, 502, 503, 504})
 class SharedFolders:
     """Folders of this machine by name, as folders of a data set; each process sends what it changed.
 
-    Files that are unfinished (`*.partial`) or lock something (`lock`) stay here.
+    Files that are unfinished (`*.partial`) or lock something (`lock`) stay here. Raises GgezError if the hub lists a
+    file outside its folder, and what the client raises.
     """
 
-    def __init__(self, api: HfApi, repo: str, folders: Mapping[str, Path]) -> None:
+    def __init__(self, api: HfApi, repo: str, folders: Mapping[str, SharedFolder]) -> None:
         self._api, self._repo, self._folders = api, repo, folders
         # What both sides have: the size and time of each file here, and its digest there.
         self._here: dict[str, tuple[int, int]] = {}
         self._there: dict[str, str] = {}
+
+    def push_all(self) -> None:
+        """Have there what is here, and nothing else; nothing is fetched, whatever is there."""
+        self._here = dict.fromkeys(self._listed(), (-1, -1))
+        self.push()
 
     def push(self) -> None:
         """Send what was changed here since the last time, and remove there what was removed here."""
@@ -66,15 +76,15 @@ class SharedFolders:
 
     def _place(self, name: str) -> Path:
         folder, _, path = name.partition("/")
-        return self._folders[folder] / path
+        return self._folders[folder].folder / path
 
     def _seen(self) -> dict[str, tuple[int, int]]:
         found = {}
-        for name, folder in self._folders.items():
-            for path in folder.rglob("*"):
+        for name, shared in self._folders.items():
+            for path in shared.files():
                 if path.is_file() and path.name != "lock" and path.suffix != ".partial":
                     stat = path.stat()
-                    place = path.relative_to(folder).as_posix()
+                    place = path.relative_to(shared.folder).as_posix()
                     found[f"{name}/{place}"] = (stat.st_size, stat.st_mtime_ns)
         return found
 
@@ -82,11 +92,18 @@ class SharedFolders:
         from huggingface_hub import RepoFile
 
         listed = self._api.list_repo_tree(self._repo, recursive=True, repo_type="dataset")
-        return {
-            entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id
-            for entry in listed
-            if isinstance(entry, RepoFile) and entry.path.partition("/")[0] in self._folders
-        }
+        found = {}
+        for entry in listed:
+            name, _, path = entry.path.partition("/")
+            shared = self._folders.get(name)
+            if isinstance(entry, RepoFile) and shared is not None and shared.has(path):
+                if not is_plain_path(entry.path):
+                    raise GgezError(
+                        f"{self._repo} lists {entry.path!r}, which leads out of its folder",
+                        "Nothing of it was fetched: do not use this hub.",
+                    )
+                found[entry.path] = entry.lfs.sha256 if entry.lfs else entry.blob_id
+        return found
 
     def _commit(self, operations: list[CommitOperationAdd | CommitOperationDelete]) -> None:
         from huggingface_hub.errors import HfHubHTTPError

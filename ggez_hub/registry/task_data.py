@@ -9,13 +9,9 @@ from typing import TypeAlias, cast
 
 from ggez_hub import __version__
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.benchmarks.benchmark import (
-    SHIPPED,
-    Benchmark,
-    PictureSource,
-    find_benchmarks,
-)
+from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, PictureSource, find_benchmarks
 from ggez_hub.evaluation.benchmarks.contents import Folders, Pool, fits
+from ggez_hub.evaluation.benchmarks.datasets import SHIPPED
 from ggez_hub.evaluation.benchmarks.drawings import Judges, Places, prepare_drawings
 from ggez_hub.evaluation.benchmarks.loaders import LOADERS
 from ggez_hub.evaluation.benchmarks.preparation import (
@@ -138,10 +134,14 @@ class TaskData:
         )
 
     def nbytes(self, tasks: Sequence[AnyTask]) -> int:
-        """The bytes that tasks need of the hub; nothing is fetched."""
+        """The bytes that tasks need of the hub, none where a folder has them; nothing is fetched."""
+        if self.folder is not None:
+            return 0
         paths: dict[Dataset | PictureSource, set[str]] = {}
         for task in tasks:
             for dataset, patterns in _needed(task):
+                if dataset.repo in SHIPPED:
+                    continue
                 paths.setdefault(dataset, set()).update(patterns)
         needed = [self._list(dataset, sorted(own)) for dataset, own in paths.items()]
         needed += [self._list_judge(model) for model in {m for t in tasks for m in _judges(t)}]

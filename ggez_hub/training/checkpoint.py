@@ -18,14 +18,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ggez_hub.atomic_files import atomic_file
 from ggez_hub.errors import GgezError
-from ggez_hub.training.sharding import complete_tensor, is_sharded, sharded_as
+from ggez_hub.training.optimiser import AdamW
+from ggez_hub.training.sharding import assign, complete_tensor, is_sharded, sharded_as
+from ggez_hub.training.zero_engine import ZeroEngine
 
 WEIGHT, MOMENT = "weight:", "moment:"
 
@@ -71,7 +72,7 @@ class Progress:
 def save(
     path: Path,
     module: nn.Module,
-    optimiser: torch.optim.Optimizer | None,
+    optimiser: AdamW | ZeroEngine | None,
     progress: Progress,
     *,
     writes: bool = True,
@@ -102,21 +103,19 @@ def read_progress(path: Path) -> Progress:
         return Progress(**json.loads(file.metadata()["progress"]))
 
 
-def load(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer | None) -> Progress:
+def load(path: Path, module: nn.Module, optimiser: AdamW | ZeroEngine | None) -> Progress:
     """Bring module and optimiser into the state of the file."""
     with safe_open(path, "pt") as file:
-        with torch.no_grad():
-            for name, tensor in _changing(module).items():
-                tensor.copy_(sharded_as(tensor, file.get_tensor(WEIGHT + name)))
+        for name, tensor in _changing(module).items():
+            assign(tensor, file.get_tensor(WEIGHT + name))
         if optimiser is not None:
             state: dict[str, Any] = optimiser.state_dict()
-            learning = [p for group in optimiser.param_groups for p in group["params"]]
             for name in file.keys():  # noqa: SIM118 - it is not a mapping
                 if name.startswith(MOMENT):
                     key, _, number = name.removeprefix(MOMENT).partition(":")
                     value = file.get_tensor(name)
                     if value.ndim:
-                        value = sharded_as(learning[int(number)], value)
+                        value = sharded_as(optimiser.learning[int(number)], value)
                     state["state"].setdefault(int(number), {})[key] = value
             # It puts the moments on the devices of their parameters.
             optimiser.load_state_dict(state)

@@ -31,6 +31,7 @@ from ggez_hub.training.backend import Loss, ModuleTree, StepContext, TrainingBac
 from ggez_hub.training.examples import caption_problem
 from ggez_hub.training.lora import linear_modules
 from ggez_hub.training.recipe import TrainRecipe
+from ggez_hub.training.sharding import assign, computable
 
 # CLIP's largest factor of similarities, as its logarithm.
 LARGEST_SCALE = math.log(100)
@@ -142,8 +143,7 @@ class EmbeddingModule(TrainingModule):
 
     def after_step(self) -> None:
         if self.kind == "clip" and self._scale.requires_grad:
-            with torch.no_grad():
-                self._scale.clamp_(0, LARGEST_SCALE)
+            assign(self._scale, computable(self._scale).clamp(0, LARGEST_SCALE))
 
     def save_memory(self) -> None:
         if hasattr(self.model, "set_grad_checkpointing"):

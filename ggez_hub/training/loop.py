@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from ggez_hub.errors import GgezError
 from ggez_hub.training import checkpoint
 from ggez_hub.training.backend import StepContext, TrainingModule
 from ggez_hub.training.batches import BatchOrder, Rows, StepBatches, micro_batches, to_device
 from ggez_hub.training.checkpoint import Interrupted, Progress
+from ggez_hub.training.optimiser import AdamW, learning_rate
 from ggez_hub.training.recipe import Optimiser, TrainRecipe
-from ggez_hub.training.sharding import complete_tensor, is_sharded
+from ggez_hub.training.sharding import is_sharded
+from ggez_hub.training.zero import ZeroSettings
+from ggez_hub.training.zero_engine import ZeroEngine
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -38,7 +40,6 @@ RECORDED_LOSSES = 20
 STEP, VALIDATION = 0, 1
 # What `accelerate launch` sets for each way to shard a model that is not offered.
 OTHER_SHARDING = {
-    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
 }
 # One process of a machine after the other loads the model.
@@ -65,6 +66,7 @@ class StageLoop:
 
     on_step         is given a report after each step
     stop_requested  whether the run is to stop after this step
+    zero            how DeepSpeed is configured, for a module that it has partitioned
     """
 
     recipe: TrainRecipe
@@ -79,6 +81,7 @@ class StageLoop:
     folder: Path
     on_step: Callable[[StepReport], None]
     stop_requested: Callable[[], bool]
+    zero: ZeroSettings | None = None
 
     def run(self) -> Progress:
         """Train the module in place, from the kept state on if there is one.
@@ -87,13 +90,11 @@ class StageLoop:
         the step is done and its state is kept.
         """
         recipe, module, accelerator = self.recipe, self.module, self.accelerator
-        if not any(map(is_sharded, module.parameters())):
-            module.to(accelerator.device)
-        optimiser = adamw(module, self.optimiser)
+        optimiser = self._optimiser()
         progress = Progress()
         if (self.folder / STATE).is_file():
             progress = checkpoint.load(self.folder / STATE, module, optimiser)
-        context = self._context()
+        context = self._context(optimiser)
         rank, processes = context.rank, context.processes
         module.train()
         batches_of = StepBatches(module, self.rows, self.order, recipe.micro_batch, rank, processes)
@@ -102,16 +103,17 @@ class StageLoop:
             rate = learning_rate(self.optimiser, step, self.steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss, leave = self._backward(context, to_device(batches, accelerator.device), step)
-            self._clip(loss, step)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            total, items, leave = self._backward(
+                context, to_device(batches, accelerator.device), step
+            )
+            loss, norm = total / items, optimiser.update(processes / items)
+            _check_finite(step, {"loss": loss, "norm of the gradient": norm})
             module.after_step()
             progress.add_step(loss)
             last = progress.step == self.steps
             validation = None
             if self.held_out is not None and (last or progress.step % recipe.validate_every == 0):
-                validation = self._validate(self.held_out, progress)
+                validation = self._validate(self.held_out, progress, optimiser)
             self.on_step(StepReport(progress.step, self.steps, loss, rate, validation))
             done = last or self._stops_early(progress)
             due = done or progress.step % recipe.checkpoint_every == 0
@@ -133,16 +135,24 @@ class StageLoop:
         if recipe.early_stop is not None:
             accelerator.wait_for_everyone()
             checkpoint.load(self.folder / BEST, module, None)
+        optimiser.close()
         module.eval()
         return progress
 
-    def _context(self, *, alone: bool = False) -> StepContext:
+    def _optimiser(self) -> AdamW | ZeroEngine:
+        if self.zero is None:
+            return AdamW(self.module, self.optimiser, self.accelerator)
+        return ZeroEngine(self.module, self.optimiser, self.zero, self.accelerator)
+
+    def _context(self, optimiser: AdamW | ZeroEngine, *, alone: bool = False) -> StepContext:
         """How a step computes: with a copy of the model in each process, or a part of it.
 
         `alone`: each process computes the same, without the others where it has a copy.
         """
         module, accelerator = self.module, self.accelerator
         own = (0, 1) if alone else (accelerator.process_index, accelerator.num_processes)
+        if isinstance(optimiser, ZeroEngine):
+            return StepContext(optimiser.call, optimiser.backward, nullcontext, *own)
         if not any(map(is_sharded, module.parameters())):
             if alone:
                 return StepContext(module, accelerator.backward)
@@ -164,10 +174,11 @@ class StageLoop:
 
     def _backward(
         self, context: StepContext, batches: Sequence[Mapping[str, Any]], step: int
-    ) -> tuple[float, bool]:
-        """Leave the gradients of the mean loss of all processes' batches in the parameters.
+    ) -> tuple[float, float, bool]:
+        """Leave the gradients of the sum of the losses, of which processes take the mean.
 
-        Returns the loss, and whether any process is to stop: all have to leave together.
+        Returns the sum of the losses and of their items over all processes, and whether any of them
+        is to stop: all have to leave together.
         """
         key = (self.seed, STEP, step)
         _seed(*key, 0)
@@ -181,37 +192,12 @@ class StageLoop:
         total, items, leave = self.accelerator.reduce(
             torch.stack(own).to(self.accelerator.device)
         ).tolist()
-        sharded = any(map(is_sharded, self.module.parameters()))
-        for parameter in self.module.parameters():
-            if parameter.grad is not None:
-                if sharded and not is_sharded(parameter):
-                    parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
-                # They are sums, of which several processes have taken the mean already.
-                parameter.grad.mul_(context.processes / items)
-        return total / items, leave > 0
+        return total, items, leave > 0
 
-    def _clip(self, loss: float, step: int) -> None:
-        """Limit the norm of the gradient; raises GgezError if it or the loss is not finite."""
-        most = self.optimiser.max_grad_norm
-        learning = [p for p in self.module.parameters() if p.grad is not None]
-        # Parts and complete tensors are not added up together.
-        alike = [[p for p in learning if is_sharded(p) is sharded] for sharded in (True, False)]
-        norms = [get_total_norm([p.grad for p in group]) for group in alike if group]  # type: ignore[misc]
-        complete = [complete_tensor(own) for own in norms]
-        norm = complete[0] if len(complete) == 1 else get_total_norm(complete)
-        for group in alike:
-            clip_grads_with_norm_(group, math.inf if most == "none" else most, norm)
-        for value, name in ((loss, "loss"), (float(norm), "norm of the gradient")):
-            if not math.isfinite(value):
-                raise GgezError(
-                    f"the {name} is {value} in step {step + 1}",
-                    "Try a lower optimiser.learning_rate, or a warmup.",
-                )
-
-    def _validate(self, held_out: Rows, progress: Progress) -> float:
+    def _validate(self, held_out: Rows, progress: Progress, optimiser: AdamW | ZeroEngine) -> float:
         """The mean loss of the held-out rows; every process computes it, so that all stop together."""
         module, recipe, accelerator = self.module, self.recipe, self.accelerator
-        context = self._context(alone=True)
+        context = self._context(optimiser, alone=True)
         module.eval()
         total = items = 0.0
         with torch.no_grad():
@@ -233,31 +219,6 @@ class StageLoop:
         return loss
 
 
-def adamw(module: TrainingModule, settings: Optimiser) -> torch.optim.AdamW:
-    """AdamW over what learns; gains and biases are not decayed."""
-    learning = [p for p in module.parameters() if p.requires_grad]
-    # Scalars are by themselves: of a sharded model they are complete.
-    groups = [
-        {"params": [p for p in learning if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in learning if p.ndim == 1], "weight_decay": 0.0},
-        {"params": [p for p in learning if p.ndim == 0], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        eps=settings.epsilon,
-    )
-
-
-def learning_rate(settings: Optimiser, step: int, steps: int) -> float:
-    """Linear up over the share `warmup` of the steps, then linear down to zero after the last."""
-    warm = round(settings.warmup * steps)
-    if step < warm:
-        return settings.learning_rate * (step + 1) / warm
-    return settings.learning_rate * (steps - step) / (steps - warm)
-
-
 def new_accelerator(recipe: TrainRecipe) -> Accelerator:
     """The accelerator of this process; raises GgezError for ways to shard that are not offered."""
     from accelerate import Accelerator, DistributedType, InitProcessGroupKwargs
@@ -270,8 +231,10 @@ def new_accelerator(recipe: TrainRecipe) -> Accelerator:
         # It is one for the process, and would have the precision of an earlier run.
         AcceleratorState._reset_state()
         # The module is sharded by us, alike on every device.
-        with patch_environment(ACCELERATE_USE_FSDP="false"):
+        with patch_environment(ACCELERATE_USE_FSDP="false", ACCELERATE_USE_DEEPSPEED="false"):
             found = Accelerator(
+                # Where it finds no device, it would take each of several processes for the only one.
+                cpu=not torch.accelerator.is_available(),
                 mixed_precision="bf16" if recipe.precision == "bf16" else "no",
                 kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
             )
@@ -292,6 +255,15 @@ def new_accelerator(recipe: TrainRecipe) -> Accelerator:
             "Take a multiple of the number of processes.",
         )
     return found
+
+
+def _check_finite(step: int, values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise GgezError(
+                f"the {name} is {value} in step {step + 1}",
+                "Try a lower optimiser.learning_rate, or a warmup.",
+            )
 
 
 def _seed(*key: int) -> None:

@@ -13,6 +13,7 @@ from ggez_hub.linear_patterns import BadPattern, compile_pattern
 from ggez_hub.recipe_file import BadRecipe
 from ggez_hub.training.backend import ModuleTree, TrainingBackend
 from ggez_hub.training.recipe import TrainRecipe
+from ggez_hub.training.sharding import shape_of
 
 # What PEFT puts factors on.
 FACTORED = (nn.Linear, nn.Conv2d, nn.Embedding)
@@ -76,7 +77,7 @@ def add_lora(model: Any, recipe: TrainRecipe, targets: Collection[str]) -> Any:
 
 def trained_parameters(model: nn.Module) -> int:
     """How many numbers learn."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return sum(shape_of(p).numel() for p in model.parameters() if p.requires_grad)
 
 
 def base_dtype(recipe: TrainRecipe) -> torch.dtype:

@@ -26,12 +26,12 @@ from ggez_hub.training.loop import STATE, StageLoop, StepReport, new_accelerator
 from ggez_hub.training.lora import add_lora, base_dtype, trained_parameters
 from ggez_hub.training.output import stored_names, write_finetune
 from ggez_hub.training.plan import Plan, plan
-from ggez_hub.training.sharding import configured, gather, shard, turns
+from ggez_hub.training.sharding import Sharding, configured, gather, name_of, open_sharded
 from ggez_hub.training.validation_split import batch_order, count_rows, stage_tables
+from ggez_hub.training.zero import ZeroSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
-    from accelerate.utils import FullyShardedDataParallelPlugin  # type: ignore[import-untyped]
 
 RECORD = "training.json"
 # The digits of a digest that name its working folder, and its run on trackio.
@@ -79,7 +79,7 @@ def train(
     """
     require("train", "accelerate", "datasets", "peft", "torch")
     job.check()
-    sharding = configured()
+    sharding = configured(job.recipe)
     accelerator = new_accelerator(job.recipe)
     _finished_record(out, job.digest)
     work = out.absolute().with_name(f".{out.name}.training")
@@ -129,7 +129,7 @@ def _run_stages(
     out: Path,
     work: Path,
     accelerator: Accelerator,
-    sharding: FullyShardedDataParallelPlugin | None,
+    sharding: Sharding | None,
     on_step: OnStep,
 ) -> dict[str, Any]:
     recipe = job.recipe
@@ -139,9 +139,7 @@ def _run_stages(
         module = open_module(job)
         module.to(accelerator.device)
     else:
-        with turns(accelerator):
-            module = open_module(job)
-            shard(module, sharding, accelerator.device)
+        module = open_sharded(partial(open_module, job), sharding, accelerator)
     done: list[FinishedStage] = []
     for number, stage in enumerate(recipe.stages):
         folder = work / stage.name
@@ -167,6 +165,7 @@ def _run_stages(
                 folder=folder,
                 on_step=partial(on_step, stage.name),
                 stop_requested=stop_requested,
+                zero=sharding if isinstance(sharding, ZeroSettings) else None,
             )
             progress = loop.run()
         origin = job.examples(stage).origin
@@ -188,7 +187,7 @@ def _run_stages(
             **factors,
             "device": accelerator.device.type,
             "processes": accelerator.num_processes,
-            **({"sharding": "FSDP2"} if sharding else {}),
+            **({"sharding": name_of(sharding)} if sharding else {}),
         },
     )
     if accelerator.is_main_process:

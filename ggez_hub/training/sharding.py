@@ -1,4 +1,4 @@
-"""Models that are sharded over devices, by PyTorch's FSDP2 (`fully_shard`).
+"""Models that are sharded over devices, by PyTorch's FSDP2 (`fully_shard`) or by DeepSpeed (`zero`).
 
 `accelerate launch --use_fsdp --fsdp_version 2` turns it on; of accelerate's configuration
 `fsdp_reshard_after_forward` and `fsdp_offload_params` count. What is gathered at once is a layer of a
@@ -8,26 +8,37 @@ each process has the mean of the gradients, as with data parallelism.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from ggez_hub.errors import GgezError
+from ggez_hub.training import zero
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
     from accelerate.utils import FullyShardedDataParallelPlugin  # type: ignore[import-untyped]
 
+    from ggez_hub.training.backend import TrainingModule
+    from ggez_hub.training.recipe import TrainRecipe
 
-def configured() -> FullyShardedDataParallelPlugin | None:
-    """What `accelerate launch` says of FSDP, None without it; raises GgezError for its version 1."""
+
+Sharding: TypeAlias = "FullyShardedDataParallelPlugin | zero.ZeroSettings"
+"""How `accelerate launch` says that a model is to be sharded."""
+
+
+def configured(recipe: TrainRecipe) -> Sharding | None:
+    """What `accelerate launch` says of FSDP or of DeepSpeed, None without them.
+
+    Raises: GgezError: FSDP of version 1, or what `zero.configured` refuses. MissingExtra.
+    """
     from accelerate.utils import FullyShardedDataParallelPlugin, parse_flag_from_env
 
     if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
-        return None
+        return zero.configured(recipe)
     found = FullyShardedDataParallelPlugin()
     if found.fsdp_version != 2:
         raise GgezError(
@@ -35,6 +46,25 @@ def configured() -> FullyShardedDataParallelPlugin | None:
             "Give `accelerate launch` --fsdp_version 2.",
         )
     return found
+
+
+def name_of(sharding: Sharding) -> str:
+    """The name on the card."""
+    return "DeepSpeed ZeRO-3" if isinstance(sharding, zero.ZeroSettings) else "FSDP2"
+
+
+def open_sharded(
+    open_module: Callable[[], TrainingModule], sharding: Sharding, accelerator: Accelerator
+) -> TrainingModule:
+    """A module, of whose parameters a part each is left in this process."""
+    if isinstance(sharding, zero.ZeroSettings):
+        module = open_module()
+        zero.partition(module, sharding, accelerator.device)
+        return module
+    with turns(accelerator):
+        module = open_module()
+        shard(module, sharding, accelerator.device)
+    return module
 
 
 def shard(module: nn.Module, plugin: FullyShardedDataParallelPlugin, device: torch.device) -> None:
@@ -68,6 +98,12 @@ def blocks(module: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
+def shape_of(parameter: Tensor) -> torch.Size:
+    """The shape of all of it."""
+    found: torch.Size = getattr(parameter, "ds_shape", parameter.shape)
+    return found
+
+
 def gather(module: nn.Module, *, keep: bool) -> None:
     """Replace the parameters that learn by complete ones, where they are to be kept; no step follows."""
     for owner in module.modules():
@@ -89,8 +125,10 @@ def turns(accelerator: Accelerator) -> Iterator[None]:
         accelerator.wait_for_everyone()
 
 
-def is_sharded(tensor: Tensor) -> bool:
+def is_sharded(tensor: Tensor | zero.Moment) -> bool:
     """Whether this process has a part of it."""
+    if isinstance(tensor, zero.Moment) or zero.is_partitioned(tensor):
+        return True
     if not torch.distributed.is_available():
         return False
     from torch.distributed.tensor import DTensor
@@ -98,14 +136,34 @@ def is_sharded(tensor: Tensor) -> bool:
     return isinstance(tensor, DTensor)
 
 
-def complete_tensor(tensor: Tensor) -> Tensor:
+def complete_tensor(tensor: Tensor | zero.Moment) -> Tensor:
     """All of it, detached; every process has to ask."""
+    if isinstance(tensor, zero.Moment):
+        return tensor.gathered()
+    if zero.is_partitioned(tensor):
+        return zero.gathered(tensor)
     found: Tensor = tensor.full_tensor() if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
     return found.detach()
 
 
+def computable(tensor: Tensor) -> Tensor:
+    """What elementwise arithmetic can be done with, detached: DeepSpeed's parts are empty tensors."""
+    return zero.gathered(tensor) if zero.is_partitioned(tensor) else tensor.detach()
+
+
+@torch.no_grad()
+def assign(tensor: Tensor, value: Tensor) -> None:
+    """Give a tensor a value: complete in every process, or sharded in the same way."""
+    if zero.is_partitioned(tensor):
+        zero.assign(tensor, value)
+    else:
+        tensor.copy_(value if is_sharded(value) else sharded_as(tensor, value))
+
+
 def sharded_as(like: Tensor, complete: Tensor) -> Tensor:
     """This process's part of what every process has, if `like` is sharded."""
+    if zero.is_partitioned(like):
+        return zero.own_part(like, complete)
     if not is_sharded(like):
         return complete
     from torch.distributed.tensor import distribute_tensor

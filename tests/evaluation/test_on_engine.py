@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from ggez_hub.cli.main import cli
 from ggez_hub.evaluation.answers.cache import AnswerCache, Work
 from ggez_hub.evaluation.answers.meeting import Meeting, MetAnswers
+from ggez_hub.evaluation.sweep.recipe import SweepRecipe
 from tests.evaluation import benchmarks
 from tests.evaluation.conftest import make_task
 from tests.evaluation.divided import dying, noting
@@ -98,6 +100,41 @@ def test_an_evaluation_too(swept, dataset, tmp_path, computed, small_chunks):
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
     assert len(chunks) > 2
     assert sorted(computed) == chunks
+
+
+def test_a_plan_is_printed_and_nothing_is_asked(swept, tmp_path, computed):
+    command = [
+        "sweep",
+        str(swept),
+        "-o",
+        str(tmp_path / "out"),
+        "--shards",
+        "2",
+        "--plan",
+        "--json",
+    ]
+    done = CliRunner().invoke(cli, [*command, *HUB])
+    assert done.exit_code == 0, done.output
+    plan = json.loads(done.stdout)
+    # Base, adapter and joint fine-tune, in two shards each.
+    assert (plan["rounds"], plan["tasks"]) == ({"questions": 6, "points": 3}, 9)
+    assert (plan["jobs"], plan["sent_bytes"]) == (0, 0)
+    assert plan["answers"] > 0
+    assert {on["machine"] for on in plan["devices"]} == {"ubuntu-latest", "t4-small"}
+    assert computed == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_is_placed(tmp_path):
+    (tmp_path / "base").mkdir()
+    recipe = SweepRecipe(
+        kind="sweep", region="th", family="vlm", base="base", adapter=["c/d", "./base"], tasks="cvqa",
+        parts="parts.yaml",
+    )  # fmt: skip
+    placed = recipe.placed(tmp_path)
+    assert (placed.base, placed.tasks) == (str(tmp_path / "base"), "cvqa")
+    assert placed.adapters == ("c/d", str(tmp_path / "base"))
+    assert placed.local == (tmp_path / "base", tmp_path / "parts.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +239,14 @@ def test_a_shard_that_was_stopped_is_not_asked_again(swept, tmp_path, computed, 
     assert len(everything) == len(met(out))
     run("sweep", swept, "-o", tmp_path / "one")
     assert contents(out) == contents(tmp_path / "one")
+
+
+def test_a_file_that_is_only_read_stays_as_it_is(tmp_path):
+    """Else each job would send it back as if it had changed it."""
+    AnswerCache(tmp_path / "a.sqlite").keep({"a": 1})
+    os.utime(tmp_path / "a.sqlite", (1, 1))
+    assert AnswerCache(tmp_path / "a.sqlite").find(["a"]) == {"a": 1}
+    assert (tmp_path / "a.sqlite").stat().st_mtime == 1
 
 
 def test_answers_of_a_cache_are_met_too(tmp_path):

@@ -17,6 +17,7 @@ from ggez_hub.data.output import Shards
 from ggez_hub.data.stages import FilterJob, FilterStages, run_steps
 from ggez_hub.data.work_folder import WorkFolder
 from ggez_hub.errors import MissingExtra
+from ggez_hub.evaluation.sweep.recipe import SweepRecipe
 from ggez_hub.execution.batches import Batch
 from ggez_hub.execution.descriptions import NotDescribable, describe, moved, restore
 from ggez_hub.execution.tasks import Marked
@@ -35,7 +36,16 @@ def test_the_tasks_of_a_filter_and_a_sweep(tmp_path):
     job = FilterJob(asked, tmp_path, WorkFolder(tmp_path / "work"))
     search = DuplicateSearch(tmp_path, asked.duplicates)
     shards = Shards(tmp_path, [tmp_path / "a.arrow"], [3], 2)
-    sweep = AskedSweep(tmp_path / "recipe.yaml", tmp_path, "hf", cached=True)
+    recipe = SweepRecipe(
+        kind="sweep",
+        region="th",
+        family="vlm",
+        base="a/b",
+        adapter=["c/d"],
+        tasks="cvqa",
+        betas=[0, 1],
+    )
+    sweep = AskedSweep(recipe, tmp_path, tmp_path / "out", "hf", cached=True)
     for task in (
         partial(run_steps, job, FilterStages.screen, 0, 4, 2),
         partial(search.link, 3),
@@ -56,10 +66,10 @@ def test_values(value):
 
 
 def test_paths_are_elsewhere_on_another_machine():
-    task = partial(work.write, Path("/a/b/c"), other=[Path("/a/bc"), "/a/b", Path("/a/b")])
+    task = partial(work.write, Path("/a/b/c"), other=[Path("/a/bc"), "/a/b/c", Path("/a/b")])
     again = restore(moved(describe(task), {"/a/b": "/z"}))
     assert again.args == (Path("/z/c"),)
-    assert again.keywords == {"other": [Path("/a/bc"), "/a/b", Path("/z")]}
+    assert again.keywords == {"other": [Path("/a/bc"), "/z/c", Path("/z")]}
 
 
 def test_what_cannot_be_described_says_so():
@@ -75,13 +85,20 @@ def test_what_cannot_be_described_says_so():
         {"kind": "shell", "of": "ls"},
         {
             "kind": "error",
-            "of": [{"kind": "name", "of": "builtins:dict"}, {"kind": "tuple", "of": []}, None],
+            "of": [
+                {"kind": "name", "of": "os:mkdir"},
+                {"kind": "tuple", "of": ["made"]},
+                None,
+            ],
         },
+        {"kind": "dataclass", "of": ["os:mkdir", {"path": "made"}]},
     ],
 )
-def test_what_is_not_a_description_is_refused(described):
-    with pytest.raises(ValueError, match=r"is not a kind|does not make an exception"):
+def test_what_is_not_a_description_is_refused_and_does_nothing(described, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"is not a kind|does not make an exc|is not a dataclass"):
         restore(described)
+    assert not (tmp_path / "made").exists()
 
 
 def batch(tmp_path, task, numbers=(0, 1, 2, 3, 4), shares=2):

@@ -70,12 +70,20 @@ def test_an_engine_that_is_not_known_is_refused(asked, tmp_path):
     )
 
 
-def test_jobs_are_for_filters(asked, tmp_path):
-    done = CliRunner().invoke(
-        cli, ["sweep", str(asked), "-o", str(tmp_path / "s"), "--on", "jobs:t4"]
-    )
+def test_a_plan_is_printed_and_nothing_is_written(asked, tmp_path):
+    done = invoke(asked, "-o", tmp_path / "out", "--plan", "--json")
+    assert done.exit_code == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert (plan["parts"], plan["stages"]["screening"]) == (1, 1)
+    assert plan["local_bytes"] > 0
+    assert not (tmp_path / "out").exists()
+    assert "screening 1" in invoke(asked, "--plan").stdout
+
+
+def test_jobs_are_for_sources_that_they_see(asked, tmp_path):
+    done = invoke(asked, "-o", tmp_path / "out", "--on", "jobs:t4", "--budget", "1")
     assert done.exit_code == 2
-    assert "HF Jobs run the tasks of `filter` alone" in done.stderr
+    assert "reads files of this machine, which jobs cannot see" in done.stderr
 
 
 def test_the_folder_that_is_written(asked, tmp_path):

@@ -14,9 +14,9 @@ import yaml
 
 from ggez_hub.cli.errors import explain
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.execution import EngineFailed, WorkerLost, run_tasks
+from ggez_hub.execution import EngineFailed, SharedFolder, WorkerLost, run_tasks
 from ggez_hub.hub import Hub
-from ggez_hub.hub.job_tasks import HubJobs
+from ggez_hub.hub.job_tasks import HubJobs, JobBudget
 
 from ..automation.job_machine import PROJECT, job_runner
 from ..execution import work
@@ -41,7 +41,7 @@ def hub_and_runner(tmp_path_factory):
 def run(hub, folder, task, workers=2, budget=1.0):
     shared = folder / "shared"
     shared.mkdir(exist_ok=True)
-    executor = HubJobs(hub, "t4-small", workers, budget, [shared])
+    executor = HubJobs(hub, "t4-small", workers, JobBudget(budget), "data", [SharedFolder(shared)])
     run_tasks(executor, partial(task, shared), 5, shared / "squares")
     return executor
 
@@ -78,12 +78,14 @@ DRIVER = """
 import sys
 from functools import partial
 from pathlib import Path
-from ggez_hub.execution import run_tasks
+from ggez_hub.execution import SharedFolder, run_tasks
 from ggez_hub.hub import Hub
-from ggez_hub.hub.job_tasks import HubJobs
+from ggez_hub.hub.job_tasks import HubJobs, JobBudget
 from tests.execution import work
 shared = Path(sys.argv[1])
-executor = HubJobs(Hub.of_environment(), "t4-small", 1, 1.0, [shared])
+executor = HubJobs(
+    Hub.of_environment(), "t4-small", 1, JobBudget(1.0), "data", [SharedFolder(shared)]
+)
 run_tasks(executor, partial(work.write_slowly, shared), 5, shared / "squares")
 """
 
@@ -167,4 +169,8 @@ def test_a_filter_has_the_bytes_of_one_process(hub_and_runner, tmp_path):
         there, "--on", "jobs:t4-small", "--workers", "2", "--shards", "4", "--budget", "1"
     )
     assert done.returncode == 0, done.stderr
+    assert (
+        "at least 7 jobs on t4-small, 2 at once: $0.60 for each hour of one, of which"
+        in done.stdout
+    )
     assert contents(here) == contents(there)

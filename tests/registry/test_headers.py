@@ -1,4 +1,4 @@
-"""Headers of weight files on a hub: what is checked of a file here is checked of one that lies there."""
+"""Headers of weight files on a hub: what is checked of a file here is checked of one that is there."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ggez_hub.hub import sparse_copy as sparse_copies
 from ggez_hub.hub.sparse_copy import header, sparse_copy, tensors
 from ggez_hub.safetensors_header import BadWeights, read_header
 
-from ..lying_hub import lying
+from ..dishonest_hub import dishonest
 from ..merging.test_hostile_files import HOSTILE
 from ..worlds import serving
 from .declared import upload
 
 
 def test_a_hostile_header_is_refused_before_anything_is_made_of_it():
-    with lying(
+    with dishonest(
         {"org/files": {f"{how}.safetensors": data for how, (data, _) in HOSTILE.items()}}
     ) as there:
         hub = Hub(there.endpoint)

@@ -30,8 +30,8 @@ from ggez_hub.hub import Hub, guard
 from ggez_hub.hub.cache import ChangedFile
 from ggez_hub.registry.constants import INDEX_REPO
 
+from ..dishonest_hub import COMMIT, dishonest, honest
 from ..faults import Failing, wire
-from ..lying_hub import COMMIT, honest, lying
 from ..worlds import BASE_REPO, card, serving, write_card
 
 ADAPTER = f"{BASE_REPO}-th"
@@ -318,13 +318,13 @@ def test_a_homoglyph_as_a_base(adapter, hub_of, tmp_path):
     assert WEIGHTS not in fetched(hub)
 
 
-def test_the_lying_hub_can_be_honest(adapter, tmp_path):
-    with lying(honest(adapter)) as hub:
+def test_the_dishonest_hub_can_be_honest(adapter, tmp_path):
+    with dishonest(honest(adapter)) as hub:
         result = pull(hub.endpoint, tmp_path / "out")
     assert result.exit_code == 0, result.output
 
 
-LIES = {
+FALSE_ANSWERS = {
     "a listed path": ({"paths": {"tokenizer_config.json": "../../../escaped"}}, "leads out of its folder"),
     "a listed absolute path": ({"paths": {"tokenizer_config.json": "/tmp/escaped"}}, "leads out"),
     "a listed backslash": ({"paths": {"tokenizer_config.json": "..\\escaped"}}, "leads out"),
@@ -343,14 +343,14 @@ LIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", LIES)
-def test_a_hub_that_lies(adapter, tmp_path, monkeypatch, name):
-    lies, words = LIES[name]
+@pytest.mark.parametrize("name", FALSE_ANSWERS)
+def test_a_dishonest_hub(adapter, tmp_path, monkeypatch, name):
+    false_answers, words = FALSE_ANSWERS[name]
     (tmp_path / "deep" / "er").mkdir(parents=True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "deep" / "er" / "hub"))
     out = tmp_path / "target" / "out"
     out.parent.mkdir()
-    with lying(honest(adapter), **lies) as hub:
+    with dishonest(honest(adapter), **false_answers) as hub:
         refused(pull(hub.endpoint, out), out, words)
     assert not list(tmp_path.rglob("*escaped*"))
     assert not Path("/tmp/escaped").exists()

@@ -189,7 +189,7 @@ def edit(file, *statements):
      "base_weights = 'unknown'", "ranking = x''"],
 )  # fmt: skip
 def test_a_file_that_says_other_than_the_card_is_not_believed(assets, hub_of, built, tmp_path, lie):
-    file = shutil.copy(built, tmp_path / "lying.sqlite")
+    file = shutil.copy(built, tmp_path / "altered.sqlite")
     edit(file, f"UPDATE entries SET {lie} WHERE region = 'th'")  # noqa: S608
     hub, store = hub_of(assets)
     put(store, **{INDEX_FILE: file})

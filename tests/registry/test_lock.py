@@ -15,7 +15,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.digests import sha256_file
 from ggez_hub.registry.lock import differences, read_lock
 
-from ..lying_hub import honest, lying
+from ..dishonest_hub import dishonest, honest
 from ..worlds import BASE_REPO, card, write_card
 
 ADAPTER = f"{BASE_REPO}-th"
@@ -165,7 +165,7 @@ def test_a_squashed_history_counts_as_long_as_the_hub_has_the_commit(locked, tmp
 @pytest.fixture
 def rewritable(assets, tmp_path):
     """A hub that changes what a commit holds, as no honest one does, and the lock of a pull."""
-    with lying(honest(assets / "embedding" / "th")) as hub:
+    with dishonest(honest(assets / "embedding" / "th")) as hub:
         assert pull(hub, "--region", "th", "-o", tmp_path / "first").exit_code == 0
         shutil.copy(tmp_path / "first" / "ggez.lock", tmp_path / "kept.lock")
         hub.asked.clear()
@@ -211,7 +211,7 @@ def test_a_file_that_is_listed_and_not_there(rewritable, tmp_path, monkeypatch):
     """As after the deletion of a large file on the Hub: the commit still names it."""
     hub, lock = rewritable
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
-    hub.lies["missing"] = "adapter_model.safetensors"
+    hub.false_answers["missing"] = "adapter_model.safetensors"
     result = again(hub, lock, tmp_path / "second")
     assert result.exit_code == 1
     assert "404" in result.stderr

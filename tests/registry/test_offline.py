@@ -13,6 +13,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
+from ggez_hub.hub.answers import Answers, NotInCache
 from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 
 from ..worlds import serving
@@ -104,3 +105,20 @@ def test_a_range_of_a_data_set_serves_again(world, tmp_path):
             commit = api.dataset_info(INDEX_REPO).sha
     found = Hub(endpoint, offline=True).read_range(INDEX_REPO, commit, name, 2, 9, "dataset")
     assert found == Path(file).read_bytes()[2:9]
+
+
+def test_the_oldest_answers_are_forgotten(monkeypatch):
+    monkeypatch.setattr("ggez_hub.hub.answers.MOST_KEPT", 4)
+    answers = Answers("https://hub.test")
+    for number in range(7):
+        answers.keep(("tags", str(number)), {"number": number})
+        kept = [n for n in range(number + 1) if known(answers, n)]
+        assert number in kept
+        assert len(kept) <= 4
+
+
+def known(answers, number):
+    try:
+        return answers.recall(("tags", str(number)), "tags") == {"number": number}
+    except NotInCache:
+        return False

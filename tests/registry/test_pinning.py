@@ -23,8 +23,8 @@ from ggez_hub.registry.resolver.pins import chosen_beta
 from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 
 from ..diffusion.pipelines import write_pipeline
+from ..dishonest_hub import dishonest
 from ..faults import wire
-from ..lying_hub import lying
 from ..worlds import serving
 from .declared import BASE, declare, register, upload, weights
 from .test_kinds import REGIONAL, gemma3, publish, pull, qwen3, sdxl, siglip2, tune
@@ -207,7 +207,7 @@ def test_search_shows_what_is_not_pinned(store, tmp_path):
 def test_a_hub_that_sends_whole_files_for_headers_is_refused(tmp_path):
     save_file({"x": torch.zeros(100_000)}, tmp_path / "model.safetensors")
     content = (tmp_path / "model.safetensors").read_bytes()
-    with lying({"some/model": {"model.safetensors": content}}) as liar:
+    with dishonest({"some/model": {"model.safetensors": content}}) as liar:
         hub = Hub(liar.endpoint)
         at = hub.at_commit("some/model", "main")
         with pytest.raises(GgezError, match="100,000 were asked for"):

@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import psutil
 import pytest
@@ -19,10 +20,10 @@ from ggez_hub.cards import read_card
 from ggez_hub.errors import GgezError
 from ggez_hub.training.batches import BatchOrder
 from ggez_hub.training.checkpoint import read_progress
-from ggez_hub.training.loop import learning_rate
+from ggez_hub.training.optimiser import learning_rate
 from ggez_hub.training.recipe import Optimiser
 from ggez_hub.training.run import open_module, train
-from tests.training.material import job, write_recipe
+from tests.training.material import CAPTIONS, job, write_recipe
 
 
 def test_each_epoch_is_another_permutation_in_whole_batches():
@@ -189,7 +190,25 @@ def test_it_stops_early_and_keeps_the_best_weights(material, tmp_path):
         assert tensor.equal(kept[name.replace(".weight", ".default.weight")])
 
 
-LAUNCHED = os.environ | {"ACCELERATE_USE_CPU": "true"}
+# Without a GPU nobody has to say that CPUs are meant.
+LAUNCHED = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+SHARDED = {
+    "FSDP2": ("--use_fsdp", "--fsdp_version", "2"),
+    "DeepSpeed ZeRO-3": ("--use_deepspeed", "--zero_stage", "3"),
+}
+sharded = pytest.mark.parametrize(
+    "sharding",
+    [
+        pytest.param("FSDP2", id="fsdp2"),
+        pytest.param(
+            "DeepSpeed ZeRO-3",
+            id="zero3",
+            marks=pytest.mark.skipif(
+                find_spec("deepspeed") is None, reason="the extra [deepspeed] is not installed"
+            ),
+        ),
+    ],
+)
 
 
 def launch_command(path, out, *options):
@@ -201,14 +220,16 @@ def launch_command(path, out, *options):
     ]  # fmt: skip
 
 
-def launch(path, out, *options):
+def launch(path, out, sharding=None):
     """By `accelerate launch` as for two GPUs, on two CPUs with gloo."""
-    command = launch_command(path, out, *options)
+    command = launch_command(path, out, *SHARDED.get(sharding, ["--multi_gpu"]))
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=LAUNCHED)
     assert done.returncode == 0, done.stderr[-3000:]
     used = read_card(out / "README.md").card.training.hyper_parameters
     assert used["processes"] == 2
-    assert used.get("sharding") == ("FSDP2" if "--use_fsdp" in options else None)
+    assert used.get("sharding") == sharding
+    # The answer of one process; DeepSpeed's launcher says before it that there is no GPU.
+    assert json.loads(done.stdout[done.stdout.index("{") :])
     return json.loads((out / "training.json").read_text())
 
 
@@ -221,31 +242,34 @@ def test_two_processes_take_the_steps_of_one(material, tmp_path, family):
         optimiser={"learning_rate": 0.01}, validation={"share": 0.2}, **FAMILIES[family],
     )  # fmt: skip
     one = train(job(path), tmp_path / "one")
-    two = launch(path, tmp_path / "two", "--multi_gpu")
+    two = launch(path, tmp_path / "two")
     assert_same_steps(one, {**two, "out": tmp_path / "two"})
     assert two["validations"][-1][1] == pytest.approx(one.record["validations"][-1][1], rel=1e-5)
 
 
 @pytest.mark.slow
+@sharded
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_sharded_model_takes_the_steps_of_one(material, tmp_path, family, method):
-    """By FSDP2: each process holds a part of every weight."""
-    ema = {"ema": 0.9} if family == "noise" else {}
+def test_a_sharded_model_takes_the_steps_of_one(material, tmp_path, family, method, sharding):
+    """Each process holds a part of every weight."""
+    # What more is made of the weights: their mean, a stage before.
+    more = {"noise": {"ema": 0.9}, "replies": {"cpt": {"data": CAPTIONS, "max_steps": 2}}}
     path = write_recipe(
         material / f"sharded-{family}-{method}.yaml", max_steps=3, micro_batch=2,
         optimiser={"learning_rate": 0.001}, validation={"share": 0.2}, method=method,
-        gradient_checkpointing=True, **FAMILIES[family], **ema,
+        gradient_checkpointing=True, **FAMILIES[family], **more.get(family, {}),
     )  # fmt: skip
     one = train(job(path), tmp_path / "one")
-    two = launch(path, tmp_path / "two", "--use_fsdp", "--fsdp_version", "2")
+    two = launch(path, tmp_path / "two", sharding)
     assert_same_steps(one, {**two, "out": tmp_path / "two"})
     assert two["validations"][-1][1] == pytest.approx(one.record["validations"][-1][1], rel=1e-5)
 
 
 @pytest.mark.slow
+@sharded
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_a_sharded_model_takes_the_steps_of_one_in_bfloat16(material, tmp_path, method):
+def test_a_sharded_model_takes_the_steps_of_one_in_bfloat16(material, tmp_path, method, sharding):
     """What learns is in float32 beside a base in bfloat16; activations are computed again."""
     path = write_recipe(
         material / f"sharded-bf16-{method}.yaml", max_steps=3, micro_batch=2, precision="bf16",
@@ -253,24 +277,24 @@ def test_a_sharded_model_takes_the_steps_of_one_in_bfloat16(material, tmp_path, 
         **FAMILIES["replies"],
     )  # fmt: skip
     one = train(job(path), tmp_path / "one")
-    two = launch(path, tmp_path / "two", "--use_fsdp", "--fsdp_version", "2")
+    two = launch(path, tmp_path / "two", sharding)
     assert {tensor.dtype for tensor in weights_of(tmp_path / "two").values()} == {torch.float32}
     assert_same_steps(one, {**two, "out": tmp_path / "two"})
 
 
 @pytest.mark.slow
-def test_a_sharded_run_that_is_killed_goes_on(material, tmp_path):
+@sharded
+def test_a_sharded_run_that_is_killed_goes_on(material, tmp_path, sharding):
     """From complete tensors, by two processes or by one."""
     path = write_recipe(
         material / "sharded-killed.yaml", max_steps=30, checkpoint_every=1, method="full",
         optimiser={"learning_rate": 0.001}, **FAMILIES["replies"],
     )  # fmt: skip
-    options = ("--use_fsdp", "--fsdp_version", "2")
-    complete = launch(path, tmp_path / "complete", *options)
+    complete = launch(path, tmp_path / "complete", sharding)
     for name in ("two", "one"):
         out = tmp_path / name
         process = subprocess.Popen(
-            launch_command(path, out, *options), env=LAUNCHED,
+            launch_command(path, out, *SHARDED[sharding]), env=LAUNCHED,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         while not (found := list(tmp_path.glob(f".{name}.training/*/tune/state.safetensors"))):
@@ -285,7 +309,7 @@ def test_a_sharded_run_that_is_killed_goes_on(material, tmp_path):
         assert 0 < read_progress(found[0]).step < 30
         assert not out.exists()
         if name == "two":
-            launch(path, out, *options)
+            launch(path, out, sharding)
             assert weights_of(out).keys() == weights_of(tmp_path / "complete").keys()
             for key, tensor in weights_of(out).items():
                 assert tensor.equal(weights_of(tmp_path / "complete")[key]), key
@@ -300,12 +324,12 @@ def test_a_sharded_run_that_is_killed_goes_on(material, tmp_path):
     ("flag", "message"),
     [
         ("ACCELERATE_USE_FSDP", "FSDP of version 1"),
-        ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed, which is not offered"),
+        ("ACCELERATE_USE_DEEPSPEED", "ZeRO of stage 2"),
         ("ACCELERATE_USE_MEGATRON_LM", "Megatron-LM, which is not offered"),
     ],
 )
 def test_other_ways_to_shard_are_refused(material, tmp_path, monkeypatch, flag, message):
-    """As `accelerate launch --use_deepspeed` and its like say it."""
+    """As `accelerate launch --use_megatron_lm` and its like say it."""
     monkeypatch.setenv(flag, "true")
     path = write_recipe(material / "sharded.yaml")
     with pytest.raises(GgezError, match=message):

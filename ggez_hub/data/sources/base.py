@@ -69,6 +69,10 @@ class Reader(ABC):
     def rows(self, extent: Extent) -> Iterator[SourceRow]:
         """The rows of a part."""
 
+    def nbytes(self) -> int:
+        """The bytes of its files on this machine."""
+        return 0
+
 
 class FileReader(Reader):
     """A source of files; the columns of its first rows are checked."""
@@ -110,6 +114,9 @@ class FileReader(Reader):
             digests = list(pool.map(sha256_file, self._files))
         paths = [shown(path.relative_to(root)) for path in self._files]
         return digest_json(sorted(zip(paths, digests, strict=True)))
+
+    def nbytes(self) -> int:
+        return sum(path.stat().st_size for path in self._files)
 
 
 def shown(path: Path) -> str:

@@ -42,7 +42,8 @@ class AnswerCache:
         self._path = path
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
+            if not path.exists():
+                path.touch(mode=0o600)
         self._file = sqlite3.connect(path or ":memory:", timeout=PATIENCE, isolation_level=None)
         self._execute(TABLE)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator
 
@@ -20,6 +20,8 @@ from ggez_hub.recipe_file import BadRecipe
 # The grid of a LoRA; a full fine-tune is strong already at small betas.
 BETAS: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1, 1.25)
 FINETUNE_BETAS: tuple[float, ...] = (0, 0.05, 0.1, 0.25, 0.5, 0.75, 1)
+# The keys that name something here or on a hub, and those that always name something here.
+NAMES, PLACES = ("base", "adapter", "tasks", "judge", "joint"), ("data", "pictures", "parts")
 # Every point is an evaluation: two adapters on the default grid are 36, three are 216.
 MOST = 64
 # The keys that may say `unknown`, as those of a paper's models do.
@@ -100,6 +102,30 @@ class SweepRecipe(FrozenModel):
             raise UsageProblem("`betas` and `combinations` are two grids", "Give one of them.")
         betas = self.betas or list(FINETUNE_BETAS if finetunes else BETAS)
         return grid_points(len(self.adapters), betas, self.combinations, self.limit)
+
+    def placed(self, folder: Path) -> Self:
+        """The same with absolute paths of what is on this machine, relative to `folder`."""
+
+        def place(key: str, named: str) -> str:
+            here = folder.absolute() / named
+            return str(here) if key in PLACES or here.exists() else named
+
+        return self.model_copy(
+            update={
+                key: [place(key, each) for each in value]
+                if isinstance(value, list)
+                else place(key, value)
+                for key in (*NAMES, *PLACES)
+                if (value := getattr(self, key)) is not None
+            }
+        )
+
+    @property
+    def local(self) -> tuple[Path, ...]:
+        """What absolute paths name."""
+        values = [getattr(self, key) for key in (*NAMES, *PLACES)]
+        names = [n for v in values for n in (v if isinstance(v, list) else [v]) if n is not None]
+        return tuple(dict.fromkeys(path for path in map(Path, names) if path.is_absolute()))
 
     @property
     def blanks(self) -> tuple[str, ...]:

@@ -24,8 +24,13 @@ from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.models import ModelUnderTest
 from ggez_hub.evaluation.models.model_under_test import DivisibleModel
 from ggez_hub.evaluation.sweep.run import KeptAnswers, joint_folder, measure, meeting_folder
-from ggez_hub.execution import THIS_PROCESS, Engine, Executor, run_tasks
+from ggez_hub.execution import THIS_PROCESS, Engine, Executor, SharedFolder, run_tasks
 from ggez_hub.progress import task as progress_task
+
+# In a results folder: what models have drawn.
+PICTURES = "pictures"
+# The last round, a task for each model.
+POINTS = "points"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,10 @@ class Points:
 class Asked(Hashable, Protocol):
     """A measurement as it was asked for, which every process opens for itself."""
 
+    @property
+    def inputs(self) -> Sequence[Path]:
+        """The folders and files of this machine that it reads."""
+
     def open(self, meeting: Meeting) -> Sequence[Points]:
         """One for each grid; their models keep in `meeting` what they answer."""
 
@@ -60,6 +69,18 @@ class Shard:
 
     number: int
     of: int
+
+
+def rounds(points: Points, shards: int | None, workers: int) -> list[tuple[str, int]]:
+    """The rounds of tasks of a grid, and how many tasks each has.
+
+    `shards` are those of each model, None as many as keep workers busy.
+    """
+    models = len(points.all_models)
+    shards = shards or -(-workers // models)
+    judged = any(asked.drawn for task in points.tasks for asked in task.asked.values())
+    divided = [] if shards == 1 else ["questions", "judgements"][: 1 + judged]
+    return [*((name, models * shards) for name in divided), (POINTS, models)]
 
 
 @dataclass(frozen=True)
@@ -74,35 +95,43 @@ class AnswerTasks:
     def answer(self, grid: int, points: Points) -> None:
         """Have all questions of a grid answered, and the answers kept in its folder."""
         models = points.all_models
-        shards = self.shards or -(-self.executor.workers // len(models))
-        judged = any(asked.drawn for task in points.tasks for asked in task.asked.values())
-        rounds = [] if shards == 1 else ["questions", "judgements"][: 1 + judged]
         key = digest_json([model.digest for model in models])
-        for name in rounds:
-            task = partial(_answer_shard, self.asked, grid, name, shards)
-            self._run(name, task, len(models) * shards, points.work / key / f"{name}-{shards}")
-        self._run(
-            "points",
-            partial(_answer_point, self.asked, grid),
-            len(models),
-            points.work / key / "points",
-        )
+        for name, tasks in rounds(points, self.shards, self.executor.workers):
+            if name == POINTS:
+                task, folder = partial(_answer_point, self.asked, grid), name
+            else:
+                shards = tasks // len(models)
+                task = partial(_answer_shard, self.asked, grid, name, shards)
+                folder = f"{name}-{shards}"
+            self._run(name, task, tasks, points.work / key / folder)
 
     def _run(self, name: str, task: Callable[[int], None], number: int, markers: Path) -> None:
         with progress_task(name, number) as running:
-            run_tasks(self.executor, task, number, markers, device=self.device, did=running.advance)
+            run_tasks(
+                self.executor,
+                task,
+                number,
+                markers.absolute(),
+                device=self.device,
+                did=running.advance,
+            )
 
 
 @contextmanager
-def answer_tasks(engine: Engine, asked: Asked, shards: int | None) -> Iterator[AnswerTasks | None]:
+def answer_tasks(
+    engine: Engine, asked: Asked, shards: int | None, place: Path, grids: Sequence[Points]
+) -> Iterator[AnswerTasks | None]:
     """The tasks of a measurement on an engine; None where this process asks its models as they come.
 
-    The folders have to be the same on all machines.
+    `place` is the folder with those of the grids, as `asked` names it. Folders have to be the same on all machines,
+    but for jobs, to which they are sent.
     """
     if engine == THIS_PROCESS and shards is None:
         yield None
         return
-    with engine.open() as executor:
+    works = [str(grid.work.absolute().relative_to(place)) for grid in grids]
+    shared = SharedFolder(place, (*dict.fromkeys(works), PICTURES))
+    with engine.open([shared], asked.inputs) as executor:
         try:
             # Whether there is a GPU is known on the nodes.
             yield AnswerTasks(asked, executor, shards, "" if engine.kind == "local" else "cuda")

@@ -16,6 +16,7 @@ from ggez_hub.training.backend import Loss, TrainingModule
 from ggez_hub.training.diffusion.backbones import Conditions, backbone_of
 from ggez_hub.training.diffusion.pipelines import encode_captions, kind_of, objective_of
 from ggez_hub.training.diffusion.recipe import DiffusionRecipe, Flow
+from ggez_hub.training.sharding import assign, computable
 
 if TYPE_CHECKING:
     import datasets
@@ -206,7 +207,7 @@ class MovingAverage(nn.Module):
         self._decay = decay
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         for number, parameter in enumerate(_learning(model)):
-            self.register_buffer(f"average_{number}", parameter.detach().clone())
+            self.register_buffer(f"average_{number}", computable(parameter).clone())
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
@@ -214,14 +215,13 @@ class MovingAverage(nn.Module):
         n = int(self.steps)
         decay = min(self._decay, (1 + n) / (10 + n))
         for number, parameter in enumerate(_learning(model)):
-            self.get_buffer(f"average_{number}").lerp_(parameter.detach(), 1 - decay)
+            self.get_buffer(f"average_{number}").lerp_(computable(parameter), 1 - decay)
         self.steps += 1
 
-    @torch.no_grad()
     def copy_to(self, model: nn.Module) -> None:
         """Replace the weights of `model` by the averages."""
         for number, parameter in enumerate(_learning(model)):
-            parameter.copy_(self.get_buffer(f"average_{number}"))
+            assign(parameter, self.get_buffer(f"average_{number}"))
 
 
 def _learning(model: nn.Module) -> list[nn.Parameter]:

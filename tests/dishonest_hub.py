@@ -1,4 +1,4 @@
-"""A hub that lies: whatever a malicious server, or a mirror that was broken into, may answer."""
+"""A dishonest hub: whatever a malicious server, or a mirror that was broken into, may answer."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ ADAPTER_REPO = EMBEDDING.adapter_repo("th")
 CARD_PATH = "cards/th/embedding/clip-emoji-th.md"
 
 
-class LyingHub:
-    """Serves repositories {id: {path: bytes}} as a hub does, but for what `lies` says.
+class DishonestHub:
+    """Serves repositories {id: {path: bytes}} as a hub does, but for `false_answers`.
 
-    lies: `paths` {path listed: path meant}, `etag`, `sha`, `listing` (bytes of the whole answer), `packed` (how it is encoded),
+    false_answers: `paths` {path listed: path meant}, `etag`, `sha`, `listing` (bytes of the whole answer), `packed` (how it is encoded),
     `endless` (a path whose body does not end), `missing` (a path that is listed and not there). `asked` lists what was requested.
     """
 
-    def __init__(self, repos, **lies):
-        self.repos, self.lies, self.asked = repos, lies, []
+    def __init__(self, repos, **false_answers):
+        self.repos, self.false_answers, self.asked = repos, false_answers, []
         routes = [
             Route("/api/{kind}/{owner}/{name}", self.info),
             Route("/api/{kind}/{owner}/{name}/revision/{revision}", self.info),
+            Route("/api/{kind}/{owner}/{name}/tree/{revision}", self.tree),
             Route("/{owner}/{name}/resolve/{revision}/{path:path}", self.file),
             Route("/datasets/{owner}/{name}/resolve/{revision}/{path:path}", self.file),
         ]
@@ -48,28 +49,48 @@ class LyingHub:
         files = self.repo(request)
         if files is None:
             return JSONResponse({}, 404, headers={"X-Error-Code": "RepoNotFound"})
-        if "listing" in self.lies:
-            headers = {"Content-Encoding": packed} if (packed := self.lies.get("packed")) else {}
-            return Response(self.lies["listing"], media_type="application/json", headers=headers)
+        if "listing" in self.false_answers:
+            headers = (
+                {"Content-Encoding": packed} if (packed := self.false_answers.get("packed")) else {}
+            )
+            return Response(
+                self.false_answers["listing"], media_type="application/json", headers=headers
+            )
         siblings = [
-            {"rfilename": self.lies.get("paths", {}).get(path, path), **digests(content)}
+            {"rfilename": self.false_answers.get("paths", {}).get(path, path), **digests(content)}
             for path, content in files.items()
         ]
         name = "{owner}/{name}".format(**request.path_params)
         return JSONResponse(
-            {"id": name, "sha": self.lies.get("sha", COMMIT), "siblings": siblings, "gated": False}
+            {
+                "id": name,
+                "sha": self.false_answers.get("sha", COMMIT),
+                "siblings": siblings,
+                "gated": False,
+            }
         )
+
+    async def tree(self, request):
+        entries = [
+            {
+                "type": "file",
+                "path": self.false_answers.get("paths", {}).get(path, path),
+                **git_digests(content),
+            }
+            for path, content in self.repo(request).items()
+        ]
+        return JSONResponse(entries)
 
     async def file(self, request):
         files = self.repo(request)
         content = (files or {}).get(request.path_params["path"])
-        if content is None or request.path_params["path"] == self.lies.get("missing"):
+        if content is None or request.path_params["path"] == self.false_answers.get("missing"):
             return Response(status_code=404, headers={"X-Error-Code": "EntryNotFound"})
-        etag = self.lies.get("etag") or hashlib.sha256(content).hexdigest()
+        etag = self.false_answers.get("etag") or hashlib.sha256(content).hexdigest()
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}
         if request.method == "HEAD":
             return Response(headers={**headers, "Content-Length": str(len(content))})
-        if request.path_params["path"] == self.lies.get("endless"):
+        if request.path_params["path"] == self.false_answers.get("endless"):
             content *= 1 + (40 << 20) // len(content)
         return Response(content, headers=headers)
 
@@ -80,14 +101,18 @@ def digests(content):
     return {"size": len(content), "blobId": git, "lfs": lfs}
 
 
+def git_digests(content):
+    return {"size": len(content), "oid": git_id(content)}
+
+
 def git_id(content):
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 @contextmanager
-def lying(repos, **lies):
-    """A running lying hub, with its address as `endpoint`."""
-    hub = LyingHub(repos, **lies)
+def dishonest(repos, **false_answers):
+    """A running dishonest hub, with its address as `endpoint`."""
+    hub = DishonestHub(repos, **false_answers)
     config = uvicorn.Config(hub.app, port=0, log_config=None, lifespan="off", loop="asyncio")
     server = uvicorn.Server(config)
     sock = config.bind_socket()
@@ -105,7 +130,7 @@ def lying(repos, **lies):
 
 
 def honest(adapter):
-    """An index and its adapter as a lying hub serves them."""
+    """An index and its adapter as a dishonest hub serves them."""
     document = parse_card((adapter / "README.md").read_text())
     block = document.card.model_copy(
         update={"adapter": Location(repo=ADAPTER_REPO, revision=COMMIT)}
