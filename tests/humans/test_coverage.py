@@ -7,7 +7,7 @@ import pytest
 from benchmarks.humans import Setting, coverage
 
 
-@pytest.mark.parametrize("design", ["likert", "rank"])
+@pytest.mark.parametrize("design", [pytest.param("likert", marks=pytest.mark.slow), "rank"])
 def test_intervals_hold_the_truth_of_simulated_raters(design):
     setting = Setting(design, 40, 3, 30 if design == "likert" else 12)
     for own in coverage(setting, studies=300, redraws=50):
