@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Two for each processor, since tests wait for servers and for the disk.
 WORKERS := $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+# Four processes that import the same thousand modules, and the commands that they start, compile each of them once.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test explorer slow lint format lock hashes audit bench world wheel jobs exchange inspect deepspeed soak conformance clean
 .DEFAULT_GOAL := help

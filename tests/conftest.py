@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from pathlib import Path
 
 import pytest
+
+# What is imported and collected are millions of objects that stay: they are not searched for garbage, neither while they
+# become more nor later.
+gc.disable()
 
 # Before huggingface_hub is imported: it reads its environment once.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
@@ -33,9 +39,20 @@ def home(tmp_path_factory, monkeypatch):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def trusted(monkeypatch):
+    """Let HTTPS trust one authority, which has no key: each client would load 150, in 20 ms, and talks to this machine."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(Path(__file__).with_name("authority.pem")))
+
+
 # Files that take longest start first, so that no process is left alone with one of them at the end.
 LONGEST = ("test_docs", "test_installed", "test_embedded_pull", "test_loaders", "test_diffusion")
 
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()

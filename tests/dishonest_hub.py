@@ -35,6 +35,7 @@ class DishonestHub:
         routes = [
             Route("/api/{kind}/{owner}/{name}", self.info),
             Route("/api/{kind}/{owner}/{name}/revision/{revision}", self.info),
+            Route("/api/{kind}/{owner}/{name}/tree/{revision}", self.tree),
             Route("/{owner}/{name}/resolve/{revision}/{path:path}", self.file),
             Route("/datasets/{owner}/{name}/resolve/{revision}/{path:path}", self.file),
         ]
@@ -69,6 +70,17 @@ class DishonestHub:
             }
         )
 
+    async def tree(self, request):
+        entries = [
+            {
+                "type": "file",
+                "path": self.false_answers.get("paths", {}).get(path, path),
+                **git_digests(content),
+            }
+            for path, content in self.repo(request).items()
+        ]
+        return JSONResponse(entries)
+
     async def file(self, request):
         files = self.repo(request)
         content = (files or {}).get(request.path_params["path"])
@@ -87,6 +99,10 @@ def digests(content):
     sha256, git = hashlib.sha256(content).hexdigest(), git_id(content)
     lfs = {"sha256": sha256, "size": len(content), "pointerSize": 130}
     return {"size": len(content), "blobId": git, "lfs": lfs}
+
+
+def git_digests(content):
+    return {"size": len(content), "oid": git_id(content)}
 
 
 def git_id(content):

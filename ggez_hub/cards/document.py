@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,11 @@ def parse_card(text: str, where: str = "card") -> CardDocument:
         raise BadCard(f"{where}: larger than {MAX_CARD_BYTES:,} bytes")
     if len(text) > MOST_REMEMBERED:
         return _parsed(text, where)
-    found = _remembered(text, where)
+    try:
+        found = _remembered(text)
+    except BadCard:
+        # Once more, for a message that names the place.
+        return _parsed(text, where)
     # Front matter can be changed; what is remembered must not change with it.
     return replace(found, front_matter=deepcopy(found.front_matter))
 
@@ -154,7 +158,7 @@ def _parsed(text: str, where: str) -> CardDocument:
 
 
 # A pull reads the same cards for the index, the choice and the result: parsing YAML is what takes long.
-_remembered = lru_cache(maxsize=64)(_parsed)
+_remembered = lru_cache(maxsize=64)(partial(_parsed, where="card"))
 
 
 def read_card(path: Path) -> CardDocument:

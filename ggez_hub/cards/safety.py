@@ -58,7 +58,9 @@ SECRETS: dict[str, Shape] = {
         ("eyJ",), re.compile(r"\beyJ[\w-]{10,2000}\.eyJ[\w-]{10,2000}\.[\w-]{10,2000}")
     ),
     "an address with a password": Shape(
-        ("://",), re.compile(r"\b[a-z][a-z0-9+.-]{1,10}://[^\s/@:]{1,80}:[^\s/@]{1,200}@")
+        # It begins with a constant, which is found ten times faster than a scheme.
+        ("://",),
+        re.compile(r"://(?<=[a-z0-9+.-]://)[^\s/@:]{1,80}:[^\s/@]{1,200}@"),
     ),
 }
 

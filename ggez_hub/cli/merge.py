@@ -18,6 +18,7 @@ from ggez_hub.cli.parameters import (
     FOLDER,
     as_option,
     betas_option,
+    out_dtype_option,
     out_option,
 )
 from ggez_hub.cli.resolution import print_runtimes
@@ -73,12 +74,7 @@ DEFAULT_METHOD = "ggez_linear"
     help="Of several sets of weights in the base, as fp16 beside full ones: the one to merge.  "
     "[default: the one that is loaded without a variant]",
 )
-@click.option(
-    "--out-dtype",
-    type=click.Choice(["bfloat16"]),
-    help="What a base in float8 is stored as, since a float8 is too coarse for what an adapter adds: its "
-    "scales are multiplied in.",
-)
+@out_dtype_option
 @click.option(
     "--device",
     default="cpu",

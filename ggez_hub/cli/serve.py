@@ -88,10 +88,10 @@ def serve_command(
     """
     from ggez_hub.embedded import HubError, Network, SessionError, is_loopback, serve
 
-    if jobs and not is_loopback(host):
+    if jobs and (public_url or proxies or not is_loopback(host)):
         raise UsageProblem(
             "jobs are commands that callers run here as you: not for a hub that others can reach",
-            "Leave out --jobs, or --host.",
+            "Leave out --jobs, or --host, --public-url and --trust-proxy.",
         )
 
     def announce(url: str) -> None:
@@ -120,6 +120,9 @@ def serve_command(
     except HubError as error:
         if error.status < 500:
             raise UsageProblem(error.message) from error
-        raise GgezError(error.message) from error
+        cannot_listen = error.message.startswith("cannot listen")
+        raise GgezError(
+            error.message, "Choose another --port or --host." if cannot_listen else ""
+        ) from error
     except SessionError as error:
         raise GgezError(str(error), "Use that one, or stop it first.") from error

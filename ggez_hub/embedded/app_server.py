@@ -9,9 +9,10 @@ import ssl
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from email.utils import formatdate
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ggez_hub.embedded.errors import HubError
 from ggez_hub.embedded.time_limits import TimedProtocol
@@ -30,6 +31,25 @@ class Protocol(TimedProtocol):
         transport.max_size = _READ  # type: ignore[attr-defined]
 
 
+class _Dated:
+    """An application whose answers have the date at which they begin.
+
+    uvicorn's is up to a second older, and a client takes what was logged after it for what comes later.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = (b"date", formatdate(usegmt=True).encode())
+                message = {**message, "headers": [*message.get("headers", ()), date]}
+            await send(message)
+
+        await self._app(scope, receive, answer)
+
+
 class AppServer(uvicorn.Server):
     """A uvicorn server for an application; `port=0` takes a free port, `headers` is in bytes.
 
@@ -46,7 +66,8 @@ class AppServer(uvicorn.Server):
     ) -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                _Dated(app),
+                date_header=False,
                 h11_max_incomplete_event_size=headers,
                 loop="asyncio",
                 http=Protocol,

@@ -1,21 +1,24 @@
 """Jobs of the hub, as processes of this machine and of this user: for tests, and for those one trusts.
 
 A job can read and write what the hub's own process can. Its image is not looked at: commands are those of
-this machine, and `python` is the one that runs the hub. Jobs are forgotten when the hub ends, and stopped.
+this machine, and `python` is the one that runs the hub. A job's folder goes with its processes when it ends;
+jobs are forgotten when the hub ends, and stopped.
 """
 
 from __future__ import annotations
 
 import datetime
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import uuid
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import BoundedSemaphore, Lock, Thread, Timer
+from threading import BoundedSemaphore, Lock, Thread
 from typing import Literal
 
 from ggez_hub.embedded.errors import InvalidRequestError, JobNotFoundError
@@ -24,8 +27,11 @@ Stage = Literal["SCHEDULING", "RUNNING", "COMPLETED", "ERROR", "CANCELED"]
 UNFINISHED = frozenset({"SCHEDULING", "RUNNING"})
 # As the Hub's, if a job does not say.
 SECONDS = 30 * 60
-# How many lines of a log are kept, and how many jobs.
-MOST_LINES, MOST_JOBS = 100_000, 10_000
+# How many lines of a log are kept, and characters; a line that is longer is several.
+MOST_LINES, MOST_CHARACTERS, LONGEST_LINE = 100_000, 16 << 20, 16 << 10
+MOST_JOBS = 10_000
+# How long the log of a job that has ended is waited for: something may hold it that left the job's processes.
+LAST_LINES = 2.0
 
 
 def _now() -> datetime.datetime:
@@ -124,9 +130,10 @@ class JobRunner:
         self._end(job, "CANCELED", None)
 
     def close(self) -> None:
-        """Stop all jobs."""
+        """Stop all jobs, and remove their folders."""
         for job in list(self._jobs.values()):
             self.cancel(job)
+            shutil.rmtree(self._folder / job.id, ignore_errors=True)
 
     def _run(self, job: Job, endpoint: str) -> None:
         with self._room:
@@ -148,21 +155,25 @@ class JobRunner:
                         start_new_session=True,
                     )
                     job.stage, job.started = "RUNNING", _now()
+                self._follow(job, job.process)
             except OSError as error:
                 self._end(job, "ERROR", f"{error.strerror}: {error.filename}")
-                return
-            self._follow(job, job.process)
+            except ValueError as error:  # NUL in a word, or a name of a variable with "="
+                self._end(job, "ERROR", str(error))
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _follow(self, job: Job, process: subprocess.Popen[str]) -> None:
-        late = Timer(job.order.seconds, self._end, (job, "ERROR", "Job timeout"))
-        late.start()
-        assert process.stdout is not None  # noqa: S101 - it was asked for
-        with process.stdout as lines:
-            for line in lines:
-                if len(job.log) < MOST_LINES:
-                    job.log.append((_now(), line.rstrip("\n")))
-        code = process.wait()
-        late.cancel()
+        reading = Thread(target=_read, args=(job, process), daemon=True)
+        reading.start()
+        try:
+            code = process.wait(job.order.seconds)
+        except subprocess.TimeoutExpired:
+            self._end(job, "ERROR", "Job timeout")
+            code = process.wait()
+        # What it started and left would go on, and holds the log.
+        _kill(process)
+        reading.join(LAST_LINES)
         self._end(job, "ERROR" if code else "COMPLETED", f"exit code {code}" if code else None)
 
     def _end(self, job: Job, stage: Stage, message: str | None) -> None:
@@ -171,11 +182,7 @@ class JobRunner:
                 return
             job.stage, job.message, job.finished = stage, message, _now()
             if job.process is not None and job.process.poll() is None:
-                # Its children hold the pipe, and would go on.
-                if sys.platform == "win32":
-                    job.process.kill()
-                else:
-                    os.killpg(job.process.pid, signal.SIGKILL)
+                _kill(job.process)
 
     def _variables(self, job: Job, folder: Path, endpoint: str) -> dict[str, str]:
         # Not those of the hub, among which may be tokens.
@@ -190,3 +197,23 @@ class JobRunner:
             **job.order.environment,
             **job.order.secrets,
         }
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a process, and those that it started in its session."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _read(job: Job, process: subprocess.Popen[str]) -> None:
+    """Keep what a process prints, as far as there is room; the rest is read all the same."""
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    room = MOST_CHARACTERS
+    with process.stdout as lines:
+        while line := lines.readline(LONGEST_LINE):
+            room -= len(line)
+            if room >= 0 and len(job.log) < MOST_LINES:
+                job.log.append((_now(), line.rstrip("\n")))

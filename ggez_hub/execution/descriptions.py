@@ -1,12 +1,13 @@
 """What a task does, as JSON: for executors whose workers are started by somebody else's scheduler.
 
 A description names functions and classes by module and name, and holds their arguments: people can read
-it, and whoever reads it runs nothing but what it names. Described are numbers, text, None, paths, lists,
+it, and whoever restores it imports what it names, and makes dataclasses, models and exceptions, nothing else. Described are numbers, text, None, paths, lists,
 tuples, dicts, dataclasses, pydantic models, functions, methods, `partial`s and exceptions.
 """
 
 from __future__ import annotations
 
+import copyreg
 import importlib
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -98,12 +99,21 @@ def _restore_values(described: Mapping[str, Any]) -> dict[str, Any]:
 
 def _restore_error(of: Iterable[Any]) -> BaseException:
     make, arguments, state = map(restore, of)
-    error = make(*arguments)
-    if not isinstance(error, BaseException):
+    kind = arguments[0] if make is copyreg.__newobj__ and arguments else make  # type: ignore[attr-defined]
+    # Before it is called: another machine wrote it, and a report is read here.
+    if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         raise ValueError(f"{make!r} does not make an exception")
+    error = make(*arguments)
     if state:
         error.__setstate__(state)
     return error
+
+
+def _restore_dataclass(of: Any) -> Any:
+    make = _named(of[0])
+    if not (isinstance(make, type) and is_dataclass(make)):
+        raise ValueError(f"{make!r} is not a dataclass")
+    return make(**_restore_values(of[1]))
 
 
 # How to see that a value is of a kind, and to take it apart. The first that fits is taken.
@@ -137,7 +147,7 @@ _RESTORED: dict[Any, Callable[[Any], Any]] = {
     "name": _named,
     "method": lambda of: getattr(restore(of[0]), of[1]),
     "partial": lambda of: partial(restore(of[0]), *restore(of[1]), **_restore_values(of[2])),
-    "dataclass": lambda of: _named(of[0])(**_restore_values(of[1])),
+    "dataclass": _restore_dataclass,
     "model": lambda of: _named(of[0]).model_validate_json(json.dumps(of[1])),
     "error": _restore_error,
 }

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ggez_hub.errors import GgezError
 from ggez_hub.execution import SharedFolder
+from ggez_hub.hub.repository_files import is_plain_path
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -22,7 +24,8 @@ CONFLICTS = frozenset({409, 412, 429, 500, 502, 503, 504})
 class SharedFolders:
     """Folders of this machine by name, as folders of a data set; each process sends what it changed.
 
-    Files that are unfinished (`*.partial`) or lock something (`lock`) stay here.
+    Files that are unfinished (`*.partial`) or lock something (`lock`) stay here. Raises GgezError if the hub lists a
+    file outside its folder, and what the client raises.
     """
 
     def __init__(self, api: HfApi, repo: str, folders: Mapping[str, SharedFolder]) -> None:
@@ -89,11 +92,18 @@ class SharedFolders:
         from huggingface_hub import RepoFile
 
         listed = self._api.list_repo_tree(self._repo, recursive=True, repo_type="dataset")
-        return {
-            entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id
-            for entry in listed
-            if isinstance(entry, RepoFile) and entry.path.partition("/")[0] in self._folders
-        }
+        found = {}
+        for entry in listed:
+            name, _, path = entry.path.partition("/")
+            shared = self._folders.get(name)
+            if isinstance(entry, RepoFile) and shared is not None and shared.has(path):
+                if not is_plain_path(entry.path):
+                    raise GgezError(
+                        f"{self._repo} lists {entry.path!r}, which leads out of its folder",
+                        "Nothing of it was fetched: do not use this hub.",
+                    )
+                found[entry.path] = entry.lfs.sha256 if entry.lfs else entry.blob_id
+        return found
 
     def _commit(self, operations: list[CommitOperationAdd | CommitOperationDelete]) -> None:
         from huggingface_hub.errors import HfHubHTTPError

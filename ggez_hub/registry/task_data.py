@@ -9,13 +9,9 @@ from typing import TypeAlias, cast
 
 from ggez_hub import __version__
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.benchmarks.benchmark import (
-    SHIPPED,
-    Benchmark,
-    PictureSource,
-    find_benchmarks,
-)
+from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, PictureSource, find_benchmarks
 from ggez_hub.evaluation.benchmarks.contents import Folders, Pool, fits
+from ggez_hub.evaluation.benchmarks.datasets import SHIPPED
 from ggez_hub.evaluation.benchmarks.drawings import Judges, Places, prepare_drawings
 from ggez_hub.evaluation.benchmarks.loaders import LOADERS
 from ggez_hub.evaluation.benchmarks.preparation import (

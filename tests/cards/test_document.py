@@ -183,6 +183,12 @@ def test_broken_yaml_is_named_by_the_line_of_the_card():
         parse_card("---\nlicense: mit\ntags:\n- [a\nggez: {}\n---\n\nProse.\n")
 
 
+def test_each_place_of_a_broken_card_is_named():
+    for where in ("cards/th/a.md", "cards/th/b.md"):
+        with pytest.raises(BadCard, match=f"^{where}"):
+            parse_card("no front matter", where)
+
+
 def test_front_matter_begins_and_ends_where_the_hub_says():
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 

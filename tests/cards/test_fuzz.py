@@ -132,6 +132,7 @@ def test_any_bytes(content, tmp_path_factory):
         ("<<: {license: mit}\nlicense: other", "the key << merges"),
         ("<<: [{license: mit}]", "the key << merges"),
         ("ggez:\n  <<: {level: declared}", "the key << merges"),
+        ("{a: b}: mit", "a key is a list or a mapping"),
         ("license: mit\nlicense: other", "'license' is there twice"),
         ("ggez:\n  level: declared\n  level: measured", "'level' is there twice"),
     ],
@@ -142,7 +143,14 @@ def test_tricks_of_yaml_are_refused(front, named):
 
 
 @pytest.mark.parametrize(
-    "bomb", ["'[' * 200_000", "'- ' * 200_000", "'? ' * 200_000", "'{a: ' * 90_000"]
+    "bomb",
+    [
+        "'[' * 200_000",
+        "'- ' * 200_000",
+        "'? ' * 200_000",
+        "'{a: ' * 90_000",
+        "''.join('\\n' + ' ' * 5 * n + '- - x:' for n in range(1, 400))",
+    ],
 )
 def test_a_deep_nest_is_refused(bomb):
     """In a process of its own: unguarded, libyaml's composer ends the process."""

@@ -10,6 +10,8 @@ import pytest
 from ggez_hub.embedded.errors import InvalidPathError
 from ggez_hub.embedded.names import check_path
 
+# Of a pair of surrogates: JSON may name it, and no encoding of text has it.
+HALF = "\ud800"
 BAD_PATHS = [
     "",
     "/etc/passwd",
@@ -34,7 +36,7 @@ BAD_PATHS = [
     "git~1/x",
     ".g\u200cit/x",
     ".git::$INDEX_ALLOCATION/x",
-    "\ud800",
+    HALF,
     "x" * 256,
     "/".join(["x" * 200] * 6),
 ]
@@ -89,14 +91,41 @@ def remove(path, key="deletedFile"):
 
 @pytest.mark.parametrize("path", BAD_PATHS)
 def test_bad_paths_are_refused_on_commit(hub, api, repo, commit, path):
-    assert commit(put(path)).status_code == 422
+    refused = 400 if path == HALF else 422
+    assert commit(put(path)).status_code == refused
     answer = httpx2.post(
         f"{commit.url}/preupload/main",
         headers={**commit.headers, "Content-Type": "application/json"},
         content=json.dumps({"files": [{"path": path, "size": 1, "sample": ""}]}),
     )
-    assert answer.status_code == 422
+    assert answer.status_code == refused
     assert api.list_repo_files(repo) == [".gitattributes"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/collections", {"title": "half", "namespace": HALF}),
+        ("/api/buckets/acme/{name}/batch", {"type": "deleteFile", "path": HALF}),
+        ("/api/buckets/acme/{name}/paths-info", {"paths": [HALF]}),
+        ("/api/models/{repo}/branch/half", {"startingPoint": HALF}),
+        ("/api/models/{repo}/tag/main", {"tag": "half", "message": HALF}),
+    ],
+)
+def test_half_a_character_is_refused_everywhere(hub, api, repo, path, body):
+    name = repo.partition("/")[2]
+    api.create_bucket(f"acme/{name}")
+    answer = httpx2.post(
+        hub.endpoint + path.format(repo=repo, name=name),
+        headers={
+            "Authorization": f"Bearer {hub.tokens['alice']}",
+            "Content-Type": "application/json",
+        },
+        content=json.dumps(body),
+    )
+    # Of a batch each line is answered.
+    assert answer.status_code == (422 if path.endswith("batch") else 400)
+    assert "The body is not valid JSON" in answer.text
 
 
 @pytest.mark.parametrize(

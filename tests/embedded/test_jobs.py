@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import time
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
+import httpx2
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
+from ggez_hub.embedded import jobs
 from ggez_hub.embedded.jobs import JobRunner
 
 from .. import worlds
@@ -56,6 +61,15 @@ def test_a_job_runs_with_its_variables_and_none_of_the_hub(with_jobs, monkeypatc
     assert list(with_jobs.api().fetch_job_logs(job_id=job.id, tail=1)) == lines[2:]
 
 
+def test_no_answer_is_dated_before_its_request(with_jobs):
+    # The client leaves lines out that were printed more than a second after it.
+    for _ in range(12):
+        before = int(time.time())
+        date = httpx2.get(f"{with_jobs.endpoint}/api/jobs/hardware").headers["date"]
+        assert parsedate_to_datetime(date).timestamp() >= before
+        time.sleep(0.1)
+
+
 def test_a_log_is_followed_to_its_end(with_jobs):
     job = start(with_jobs, "for n in 1 2 3; do echo $n; sleep 0.3; done")
     assert list(with_jobs.api().fetch_job_logs(job_id=job.id, follow=True)) == ["1", "2", "3"]
@@ -81,10 +95,81 @@ def test_cancelling_ends_all_processes_of_a_job(with_jobs):
     child = int(next(iter(log)))
     with_jobs.api().cancel_job(job_id=job.id)
     assert wait(with_jobs, job).status.stage == "CANCELED"
-    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text():
+    while not is_gone(child):
         time.sleep(0.02)
     with_jobs.api().cancel_job(job_id=job.id)
     assert wait(with_jobs, job).status.stage == "CANCELED"
+
+
+def is_gone(process):
+    stat = Path(f"/proc/{process}/stat")
+    return not stat.exists() or "Z" in stat.read_text().rpartition(")")[2]
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": 1}])
+def test_what_a_job_leaves_running_ends_with_it(with_jobs, options):
+    script = "sleep 60 & echo $!" + ("; sleep 60" if options else "")
+    job = start(with_jobs, script, **options)
+    done = wait(with_jobs, job)
+    assert done.status.stage == ("ERROR" if options else "COMPLETED")
+    [child] = with_jobs.api().fetch_job_logs(job_id=job.id)
+    while not is_gone(int(child)):
+        time.sleep(0.02)
+
+
+def test_what_leaves_the_processes_of_a_job_does_not_keep_it(with_jobs):
+    script = "import os; os.setsid(); print(os.getpid(), flush=True); open('left', 'w'); import time; time.sleep(60)"
+    job = start(with_jobs, f'python -c "{script}" & while [ ! -e left ]; do sleep 0.02; done')
+    assert wait(with_jobs, job).status.stage == "COMPLETED"
+    [child] = with_jobs.api().fetch_job_logs(job_id=job.id)
+    os.kill(int(child), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("command", "env", "message"),
+    [
+        (["echo", "a\0b"], {}, "embedded null byte"),
+        (["env"], {"A=B": "1"}, "illegal environment variable name"),
+    ],
+)
+def test_what_cannot_be_started_ends_and_says_why(with_jobs, command, env, message):
+    job = with_jobs.api().run_job(image="x", command=command, env=env)
+    done = wait(with_jobs, job)
+    assert (done.status.stage, done.status.message) == ("ERROR", message)
+
+
+def test_an_order_that_cannot_be_kept_starts_nothing(with_jobs):
+    headers = {"Authorization": f"Bearer {with_jobs.tokens['alice']}"}
+    order = {"dockerImage": "x", "command": ["true"]}
+    for wrong in ({"command": ["\ud800"]}, {"timeoutSeconds": 1 << 40}):
+        answer = httpx2.post(
+            f"{with_jobs.endpoint}/api/jobs/alice",
+            headers=headers,
+            content=json.dumps({**order, **wrong}),
+        )
+        assert answer.status_code == 400
+    assert list(with_jobs.api().list_jobs(namespace="alice")) == []
+
+
+def test_a_log_has_room_for_so_much(with_jobs, monkeypatch):
+    monkeypatch.setattr(jobs, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(jobs, "MOST_CHARACTERS", 2500)
+    job = start(with_jobs, "printf '%3000s' a; echo; echo b")
+    assert wait(with_jobs, job).status.stage == "COMPLETED"
+    lines = list(with_jobs.api().fetch_job_logs(job_id=job.id))
+    assert [len(line) for line in lines] == [1000, 1000]
+    address = f"{with_jobs.endpoint}/api/jobs/alice/{job.id}/logs?tail={'9' * 5000}"
+    headers = {"Authorization": f"Bearer {with_jobs.tokens['alice']}"}
+    assert httpx2.get(address, headers=headers).status_code == 200
+
+
+def test_the_folder_of_a_job_goes_with_it(with_jobs, tmp_path):
+    job = start(with_jobs, "echo x > file; pwd")
+    wait(with_jobs, job)
+    [folder] = with_jobs.api().fetch_job_logs(job_id=job.id)
+    assert Path(folder).parent == tmp_path / "jobs"
+    while Path(folder).exists():
+        time.sleep(0.02)
 
 
 def test_jobs_are_listed_by_label_and_stage(with_jobs):

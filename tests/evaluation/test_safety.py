@@ -20,8 +20,8 @@ from ggez_hub.evaluation.benchmarks.benchmark import (
     Benchmark,
     Drawing,
     find_benchmarks,
-    known_datasets,
 )
+from ggez_hub.evaluation.benchmarks.datasets import known_datasets
 from ggez_hub.evaluation.benchmarks.loaders import SafetyPrompt
 from ggez_hub.evaluation.benchmarks.replies.refusals import refusal_languages, refuses
 from ggez_hub.evaluation.benchmarks.safety import flag_outcomes, read_reply, reply_outcomes

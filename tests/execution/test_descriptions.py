@@ -85,13 +85,20 @@ def test_what_cannot_be_described_says_so():
         {"kind": "shell", "of": "ls"},
         {
             "kind": "error",
-            "of": [{"kind": "name", "of": "builtins:dict"}, {"kind": "tuple", "of": []}, None],
+            "of": [
+                {"kind": "name", "of": "os:mkdir"},
+                {"kind": "tuple", "of": ["made"]},
+                None,
+            ],
         },
+        {"kind": "dataclass", "of": ["os:mkdir", {"path": "made"}]},
     ],
 )
-def test_what_is_not_a_description_is_refused(described):
-    with pytest.raises(ValueError, match=r"is not a kind|does not make an exception"):
+def test_what_is_not_a_description_is_refused_and_does_nothing(described, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"is not a kind|does not make an exc|is not a dataclass"):
         restore(described)
+    assert not (tmp_path / "made").exists()
 
 
 def batch(tmp_path, task, numbers=(0, 1, 2, 3, 4), shares=2):

@@ -91,9 +91,13 @@ def takes(
 def parse(data: bytes) -> Any:
     """The value of a JSON text; raises InvalidRequestError."""
     try:
-        return json.loads(data)
+        value = json.loads(data)
+        if b"\\u" in data:
+            # Half of a pair of surrogates is not text: it can neither be stored nor answered.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidRequestError("The body is not valid JSON") from error
+    return value
 
 
 def decoded(content: str) -> bytes:

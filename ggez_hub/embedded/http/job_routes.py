@@ -32,7 +32,7 @@ class _Spec(Body):
     secrets: dict[str, str] = Field(default_factory=dict)
     flavor: str = "cpu-basic"
     labels: dict[str, str] = Field(default_factory=dict)
-    timeout_seconds: int | None = Field(None, alias="timeoutSeconds", ge=1)
+    timeout_seconds: int | None = Field(None, alias="timeoutSeconds", ge=1, lt=1 << 31)
     # What these ask for is refused: a job that went without it would do something else.
     volumes: list[Any] = Field(default_factory=list, max_length=0)
     expose: dict[str, Any] = Field(default_factory=dict, max_length=0)
@@ -117,7 +117,7 @@ def read_log(request: Request) -> Response:
     """GET /api/jobs/{namespace}/{id}/logs: its lines as events, until it has ended."""
     job = _job(request)
     tail = request.query_params.get("tail", "")
-    first = max(0, len(job.log) - int(tail)) if tail.isdecimal() else 0
+    first = max(0, len(job.log) - int(tail)) if tail.isdecimal() and len(tail) < 10 else 0
     return StreamingResponse(_events(job, first), media_type="text/event-stream")
 
 

@@ -11,26 +11,21 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from ggez_hub.cards.hub_metadata import HubDataset
 from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average
+from ggez_hub.evaluation.benchmarks.datasets import BUILT_IN
 from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, Item, OpenQuestion
 from ggez_hub.evaluation.benchmarks.replies.refusals import REFUSALS_READER
-from ggez_hub.evaluation.benchmarks.task import RULES_VERSION, Task, TaskBase, Text, read_tasks
+from ggez_hub.evaluation.benchmarks.task import RULES_VERSION, TaskBase, Text, read_tasks
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.recipe_file import recipes_folder
-
-BUILT_IN = Path(__file__).parent / "tasks"
-# Data sets that are a part of the package: nothing is fetched.
-SHIPPED: Mapping[str, Path] = {"ggez-hub/safety-prompts": BUILT_IN / "safety-prompts"}
 
 Metric: TypeAlias = Literal[
     "choice",
@@ -67,7 +62,6 @@ ANY = "any"
 LETTERS = string.ascii_uppercase
 SHOWN = "{question}\n{options}\nAnswer with the letter of the right option alone."
 OPTION_LINE = "{letter}. {option}"
-COMMIT = re.compile(r"^[0-9a-f]{40}\Z")
 PLACEHOLDERS = {
     "prompts": ("{option}",),
     "chat": ("{question}",),
@@ -289,21 +283,3 @@ def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark
             f"Suites: {', '.join(sorted(named))}; add others with --include DIR.",
         )
     return read_tasks(named[suite], Benchmark)
-
-
-def known_datasets(tasks: Collection[str]) -> dict[str, HubDataset]:
-    """Task -> its data set on the Hub, of those of `tasks` that a built-in benchmark or a recipe describes."""
-    found: list[TaskBase] = []
-    for path in sorted([*BUILT_IN.glob("*.yaml"), *recipes_folder().glob("*/*.yaml")]):
-        text = path.read_text(encoding="utf-8")
-        # A file that does not mention a task does not describe it: most are never parsed.
-        if any(name in text for name in tasks):
-            found += read_tasks(path, Benchmark, Task)
-    return {
-        task.id: HubDataset(
-            task.dataset.repo,
-            task.dataset.revision if COMMIT.match(task.dataset.revision) else None,
-        )
-        for task in found
-        if task.id in tasks and task.dataset.repo not in SHIPPED
-    }

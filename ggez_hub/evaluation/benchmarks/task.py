@@ -7,7 +7,7 @@ same shape.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar, get_args
 
@@ -203,7 +203,8 @@ def load_tasks(folder: Path, *kinds: type[T]) -> tuple[T, ...]:
 
 def read_tasks(path: Path, *kinds: type[T]) -> tuple[T, ...]:
     """The tasks of these kinds in one file, in its order; raises GgezError."""
-    return tuple(parse(model, where, entry) for model, where, entry in _entries(path, kinds))
+    models = {_kind(model): model for model in kinds}
+    return tuple(parse(models[kind], where, e) for kind, where, e in read_entries(path, models))
 
 
 def _kind(model: type[TaskBase]) -> str:
@@ -218,28 +219,28 @@ class _SharedKeys(FrozenModel):
     tasks: list[dict[str, Any]]
 
 
-def _entries(
-    path: Path, kinds: tuple[type[T], ...]
-) -> Iterator[tuple[type[T], str, dict[str, Any]]]:
-    """The entries of a file with their place: one, or many that share keys."""
-    models = {_kind(model): model for model in kinds}
+def read_entries(path: Path, kinds: Collection[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The kind, the place and the keys of each entry of a file: one, or many that share keys."""
     try:
         content = load_mapping(read_text(path, MAX_BYTES))
     except (OSError, ValueError) as error:
         problem = str(error).replace("the front matter", "the YAML")
         raise GgezError(
             f"{path} cannot be read: {problem}",
-            f"It has to be YAML in UTF-8 that begins with `kind: {next(iter(models))}`.",
+            f"It has to be YAML in UTF-8 that begins with `kind: {next(iter(kinds))}`.",
         ) from error
     kind = str(content.get("kind"))
-    if kind in models:
-        yield models[kind], str(path), content
-    if not kind.endswith("s") or kind[:-1] not in models:
+    if kind in kinds:
+        yield kind, str(path), content
+    if not kind.endswith("s") or kind[:-1] not in kinds:
         return
     shared = parse(_SharedKeys, str(path), content)
     for number, entry in enumerate(shared.tasks):
-        place = f"{path}: tasks[{number}]"
-        yield models[kind[:-1]], place, {"kind": kind[:-1], **shared.defaults, **entry}
+        yield (
+            kind[:-1],
+            f"{path}: tasks[{number}]",
+            {"kind": kind[:-1], **shared.defaults, **entry},
+        )
 
 
 def parse(model: type[P], where: str, entry: dict[str, Any]) -> P:

@@ -11,7 +11,7 @@ from ggez_hub.cards import BadCard, CardDocument, parse_card, read_card, render_
 from ggez_hub.cards.hub_metadata import AS_IS, claimed_scores, model_index, with_hub_keys
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
+from ggez_hub.evaluation.benchmarks.datasets import known_datasets
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import Content, head_of, require_token
 from ggez_hub.hub.repository_files import LocalRepo

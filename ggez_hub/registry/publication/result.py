@@ -11,7 +11,7 @@ from ggez_hub.cards.curve import CurveRow, MeasuredCurve
 from ggez_hub.cards.hub_metadata import EVAL_RESULTS_FILE, leaderboard_entries
 from ggez_hub.contained_files import files_below
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
+from ggez_hub.evaluation.benchmarks.datasets import known_datasets
 from ggez_hub.evaluation.report.trade_off import PICTURE, curve_picture
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from ggez_hub.cards import AdapterCard
@@ -148,6 +149,8 @@ def joint_table(together: JointMeasurement, resolution: Resolution) -> ParityTab
 def _table(
     curve_on: CurveOn, betas: Mapping[str, Beta], resolution: Resolution, own: Policy
 ) -> ParityTable | None:
+    # The policies look at the same two curves.
+    curve_on = cache(curve_on)
     try:
         curve = curve_on("test")
     except NoCurve:

@@ -116,7 +116,7 @@ def _model_index(planned: PullPlan) -> list[dict[str, Any]]:
     rows = claimed_rows(planned)
     if not rows:
         return []
-    from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
+    from ggez_hub.evaluation.benchmarks.datasets import known_datasets
 
     resolution, front = planned.resolution, planned.documents[0].front_matter
     name = f"{resolution.region}-{resolution.family}-{resolution.form}"
@@ -178,6 +178,8 @@ def provenance(resolution: Resolution) -> list[str]:
         if adapter.parts is not None
         for text in adapter.parts.lines()
     ]
+    if resolution.out_dtype:
+        lines.append(f"- what is float8 in the base is {resolution.out_dtype}")
     return [*lines, f"- merge digest {resolution.merge_digest}"]
 
 
