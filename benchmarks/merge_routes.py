@@ -27,6 +27,17 @@ def ours(base: Path, adapter: Path, out: Path) -> None:
     merge(base, [Adapter(adapter, BETA)], out, get_family("vlm"))
 
 
+def cuda(base: Path, adapter: Path, out: Path) -> None:
+    """The same, computed by a GPU."""
+    from ggez_hub.families import get_family
+    from ggez_hub.merging import Adapter, merge
+    from ggez_hub.merging.devices import merge_device
+    from ggez_hub.merging.methods import NAME, Method
+
+    device = merge_device("cuda", Method.parse(NAME))
+    merge(base, [Adapter(adapter, BETA)], out, get_family("vlm"), device=device)
+
+
 def mergekit(base: Path, adapter: Path, out: Path) -> None:
     """mergekit's own `base+lora`, fresh: it writes base + LoRA as a model, and then merges that."""
     from mergekit.config import MergeConfiguration
@@ -71,6 +82,7 @@ def naive(base: Path, adapter: Path, out: Path) -> None:
 
 ROUTES: dict[str, Callable[[Path, Path, Path], None]] = {
     "ours": ours,
+    "cuda": cuda,
     "mergekit": mergekit,
     "naive": naive,
 }

@@ -1,4 +1,4 @@
-"""What a pull costs, and the same pull again, against importing the Hub's own client."""
+"""A pull against the import of torch and a copy, and the same pull again against importing the Hub's client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.embedded import served
-from benchmarks.pairs import compare
+from benchmarks.pairs import compare, cost, import_and_copy, ratios
 from ggez_hub.demo.hub import seed
 from ggez_hub.embedded import HubStore
 
@@ -32,6 +32,12 @@ def measure(endpoint: str, target: str) -> None:
     # Each merges anew; what was downloaded stays.
     first = ["sh", "-c", 'rm -rf "$0"; exec "$@"', target, *again]
     client = [sys.executable, "-c", "from huggingface_hub import HfApi"]
+    pairs = []
+    # The first run downloads, and compiles.
+    for _ in range(8):
+        ours = cost(first)
+        pairs.append((ours, import_and_copy(Path(target, "embedding"), Path(f"{target}-copy"))))
+    ratios("first pull, nothing to download / import of torch and a copy", pairs[1:], 1.4)
     compare("first pull, nothing to download / pull again", first, again, runs=3)
     compare("pull again / import the client of the Hub", again, client)
     compare("pull again --verify / pull again", [*again, "--verify"], again, runs=5)

@@ -74,7 +74,7 @@ class DishonestHub:
         entries = [
             {
                 "type": "file",
-                "path": self.lies.get("paths", {}).get(path, path),
+                "path": self.false_answers.get("paths", {}).get(path, path),
                 **git_digests(content),
             }
             for path, content in self.repo(request).items()

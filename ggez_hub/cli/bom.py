@@ -10,6 +10,7 @@ import click
 from ggez_hub.atomic_files import write_file
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, NEW_FILE
+from ggez_hub.errors import GgezError
 from ggez_hub.hub_connection import connect
 from ggez_hub.registry.constants import CARD_NAME
 
@@ -54,7 +55,13 @@ def _bill(place: Path, hub: str, out: Output) -> dict[str, Any]:
     file = one_lock_in(place)
     with connect(hub, quiet=out.quiet) as server:
         if file is None:
-            card = read_card(place if place.is_file() else place / CARD_NAME)
+            path = place if place.is_file() else place / CARD_NAME
+            if not path.is_file():
+                raise GgezError(
+                    f"{place} holds neither a lock nor a card ({CARD_NAME})",
+                    "Give a folder that `pull` or `merge` wrote, an adapter's folder, or its card.",
+                )
+            card = read_card(path)
             return card_bill(card, endpoint=server.endpoint)
         lock = read_any_lock(file)
         if isinstance(lock, MergeLock):

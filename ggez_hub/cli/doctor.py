@@ -59,6 +59,6 @@ def doctor_command(offline: bool, hub: str, out: Output) -> None:
     )
     if broken:
         raise GgezError(
-            f"{', '.join(one.name for one in broken)}: broken, and the core needs it",
+            f"{', '.join(f'{one.topic}: {one.name}' for one in broken)}: broken, and the core needs it",
             "\n  ".join(f"{one.name}: {one.fix}" for one in broken),
         )

@@ -129,3 +129,15 @@ def on_jobs(
         )
     budget = JobBudget(dollars or 0.0)
     return replace(engine, open_jobs=Jobs(hub, machine, engine.workers, budget, extras))
+
+
+def refuse_endpoints(engine: Engine, *models: str | None) -> None:
+    """Raise UsageProblem where jobs are to ask a model at an address."""
+    from ggez_hub.evaluation.models.endpoint_model import is_address
+
+    for model in models:
+        if engine.kind == "jobs" and model and is_address(model):
+            raise UsageProblem(
+                f"{model} is asked from here: jobs have neither its key nor a way to it",
+                "Leave out --on: of an endpoint, --parallel questions are asked at once.",
+            )

@@ -11,13 +11,12 @@ import click
 
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.asked_measurements import AskedEval, points_of
-from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options
+from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options, refuse_endpoints
 from ggez_hub.cli.measurement_plan import planned
 from ggez_hub.cli.models import cache_option
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE, out_option
 from ggez_hub.cli.scores import print_scores
-from ggez_hub.errors import UsageProblem
 from ggez_hub.execution import Engine
 from ggez_hub.hub_connection import connect
 from ggez_hub.progress import task
@@ -120,15 +119,11 @@ def eval_command(
         parallel=parallel,
         hub=hub,
     )
+    refuse_endpoints(engine, model, judge)
     with connect(hub, quiet=out.quiet) as server:
         opened = asked.find(server)
         points = points_of(opened, target)
         stored = opened.named.stored
-        if engine.kind == "jobs" and stored is None:
-            raise UsageProblem(
-                f"{model} is asked from here: jobs have neither its key nor a way to it",
-                "Leave out --on: --parallel is how many questions it is asked at once.",
-            )
         is_over = planned(
             [points], stored, opened.data_bytes, engine, shards, asked.inputs, out, only_plan
         )

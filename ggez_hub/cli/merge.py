@@ -18,6 +18,7 @@ from ggez_hub.cli.parameters import (
     FOLDER,
     as_option,
     betas_option,
+    out_dtype_option,
     out_option,
 )
 from ggez_hub.cli.resolution import print_runtimes
@@ -28,6 +29,9 @@ from ggez_hub.progress import task
 from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
+    import torch
+
+    from ggez_hub.merging.methods import Method
     from ggez_hub.merging.similarity import Cosine
     from ggez_hub.registry.local_merge.merge import FolderMerge
 
@@ -70,11 +74,13 @@ DEFAULT_METHOD = "ggez_linear"
     help="Of several sets of weights in the base, as fp16 beside full ones: the one to merge.  "
     "[default: the one that is loaded without a variant]",
 )
+@out_dtype_option
 @click.option(
-    "--out-dtype",
-    type=click.Choice(["bfloat16"]),
-    help="What a base in float8 is stored as, since a float8 is too coarse for what an adapter adds: its "
-    "scales are multiplied in.",
+    "--device",
+    default="cpu",
+    metavar="cpu|cuda|auto",
+    show_default=True,
+    help="What computes; the bytes are the same. auto: cuda where there is one.",
 )
 @out_option()
 @hub_option
@@ -90,6 +96,7 @@ def merge_command(
     family: str | None,
     variant: str | None,
     out_dtype: str | None,
+    device: str,
     target: Path,
     hub: str,
     out: Output,
@@ -126,10 +133,10 @@ def merge_command(
             )
         )
     with inputs as found:
-        _merge(found, form, target, out)
+        _merge(found, form, device, target, out)
 
 
-def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
+def _merge(inputs: MergeInputs, form: str, device: str, target: Path, out: Output) -> None:
     from ggez_hub.merging.forms import require_one, write_adapter
     from ggez_hub.merging.methods import Method
 
@@ -140,11 +147,12 @@ def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
         from ggez_hub.registry.local_merge.merge import weigh
 
         require_one(form, len(inputs.adapters))
-        if inputs.out_dtype:
-            raise UsageProblem(
-                f"--as {form} stores nothing of the base: --out-dtype has no meaning",
-                "Leave it out.",
-            )
+        for option, given in (("--out-dtype", inputs.out_dtype), ("--device", device != "cpu")):
+            if given:
+                raise UsageProblem(
+                    f"--as {form} stores nothing of the base: {option} has no meaning",
+                    "Leave it out.",
+                )
         method.require_foldable(form)
         weighted, _ = weigh(base, inputs.adapters, family, variant)
         named = (inputs.base.repo or str(base), inputs.base.revision)
@@ -165,6 +173,7 @@ def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
         from ggez_hub.merging.similarity import cosines
         from ggez_hub.registry.local_merge.merge import merge_folders
 
+    computes = None if device == "cpu" else _device(device, method)
     paths = [adapter.source.path for adapter in inputs.adapters]
     # A single adapter has nothing to be compared with: it is not read twice.
     alike = cosines(base, paths, family, variant) if len(paths) > 1 else ()
@@ -178,8 +187,17 @@ def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
             variant,
             wrote=merging.advance,
             out_dtype=inputs.out_dtype,
+            device=computes,
         )
     _print_merge(done, alike, [a.source.given for a in inputs.adapters], family, target, out)
+
+
+def _device(named: str, method: Method) -> torch.device | None:
+    from ggez_hub.merging.devices import merge_device
+    from ggez_hub.merging.merge import require_engine
+
+    require_engine()
+    return merge_device(named, method)
 
 
 def _print_merge(

@@ -141,6 +141,14 @@ def policy_option(text: str) -> Callable[[F], F]:
     return click.option("--policy", metavar="parity|keep[=0.98]", help=text)
 
 
+out_dtype_option = click.option(
+    "--out-dtype",
+    type=click.Choice(["bfloat16"]),
+    help="What a base in float8 is stored as, since a float8 is too coarse for what an adapter adds: its "
+    "scales are multiplied in.",
+)
+
+
 def as_option(*more: str) -> Callable[[F], F]:
     """`--as`: the forms that a merge can have, and `more`."""
     return click.option(

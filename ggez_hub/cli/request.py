@@ -13,7 +13,7 @@ import click
 
 from ggez_hub.cli.merge_inputs import read_parts
 from ggez_hub.cli.output import Output
-from ggez_hub.cli.parameters import BETA, SHARE, as_option, betas_option
+from ggez_hub.cli.parameters import BETA, SHARE, as_option, betas_option, out_dtype_option
 from ggez_hub.cli.questions import given_region
 from ggez_hub.errors import UsageProblem
 from ggez_hub.regions import find_region, spelled_out
@@ -88,6 +88,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--alpha", type=SHARE, help="Instead of KOF's.")
     @betas_option
     @click.option("--method", default="ggez_linear", show_default=True)
+    @out_dtype_option
     @as_option("switch")
     @click.option("--allow-overlap", is_flag=True, help="Compose regions that share countries.")
     @click.option(

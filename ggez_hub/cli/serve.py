@@ -120,6 +120,9 @@ def serve_command(
     except HubError as error:
         if error.status < 500:
             raise UsageProblem(error.message) from error
-        raise GgezError(error.message) from error
+        cannot_listen = error.message.startswith("cannot listen")
+        raise GgezError(
+            error.message, "Choose another --port or --host." if cannot_listen else ""
+        ) from error
     except SessionError as error:
         raise GgezError(str(error), "Use that one, or stop it first.") from error

@@ -11,7 +11,7 @@ import click
 
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.asked_measurements import AskedSweep
-from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options
+from ggez_hub.cli.engine import SHARDS_OF_A_MODEL, engine_options, refuse_endpoints
 from ggez_hub.cli.measurement_plan import planned
 from ggez_hub.cli.models import cache_option, card_of
 from ggez_hub.cli.output import Output, hub_option, output_options
@@ -57,6 +57,7 @@ def sweep_command(
     place, here = target.absolute(), recipe.absolute().parent
     with connect(hub, quiet=out.quiet) as server:
         opened = open_recipe(recipe, target, server, cached=cached)
+        refuse_endpoints(engine, opened.recipe.judge)
         asked = AskedSweep(opened.recipe.placed(here), here, place, hub, cached)
         points = [opened.points(grid) for grid in opened.grids]
         is_over = planned(

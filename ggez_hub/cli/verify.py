@@ -139,10 +139,15 @@ def verify_command(
         return
     if not locks and (not place.is_dir() or any((place / name).is_file() for name in names)):
         print_scores(place, out, closed=closed)
+    elif not locks:
+        raise GgezError(
+            f"{place} holds neither {LOCK_NAME} nor {RESULTS} nor a card ({CARD})",
+            "Give the folder that `pull`, `merge`, `eval` or `sweep` wrote, or an adapter's.",
+        )
     elif closed is not None:
         raise UsageProblem(f"{place} holds a merge, not scores", "Leave --closed out.")
     else:
-        _verify_locks(locks or (place / LOCK_NAME,), hub, out)
+        _verify_locks(locks, hub, out)
 
 
 def _verify_signature(place: Path, owner: str | None, asked: Signatures, out: Output) -> str | None:

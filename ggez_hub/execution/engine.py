@@ -34,6 +34,10 @@ class SharedFolder:
         """The folder itself, or that of a file with nothing else."""
         return cls(place) if place.is_dir() else cls(place.parent, (place.name,))
 
+    def has(self, path: str) -> bool:
+        """Whether a path below the folder is in one of its parts."""
+        return any(not part or f"{path}/".startswith(f"{part}/") for part in self.parts)
+
     def files(self) -> Iterator[Path]:
         """The files that are there now."""
         for top in map(self.folder.joinpath, self.parts):

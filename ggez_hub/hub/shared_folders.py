@@ -94,7 +94,9 @@ class SharedFolders:
         listed = self._api.list_repo_tree(self._repo, recursive=True, repo_type="dataset")
         found = {}
         for entry in listed:
-            if isinstance(entry, RepoFile) and entry.path.partition("/")[0] in self._folders:
+            name, _, path = entry.path.partition("/")
+            shared = self._folders.get(name)
+            if isinstance(entry, RepoFile) and shared is not None and shared.has(path):
                 if not is_plain_path(entry.path):
                     raise GgezError(
                         f"{self._repo} lists {entry.path!r}, which leads out of its folder",

@@ -30,19 +30,32 @@ class RowDelta(Protocol):
         """Put the rows from `start` to `stop` into `out`: float64, contiguous, (rows, columns)."""
 
 
+class Elementwise:
+    """A RowDelta by operations on single elements: the same bits on every device.
+
+    Each is rounded by IEEE 754 and fused with none that could change its result. What it needs is
+    its attributes: tensors, and RowDeltas of any kind. A division has two tensors: CUDA multiplies
+    by the inverse of a number.
+    """
+
+
 def matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
     """The rows and columns that a tensor is taken as; a number is one row of one."""
     return (shape[0], math.prod(shape[1:])) if shape else (1, 1)
 
 
-def blocks(shape: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The first row of each block and the row after its last one."""
+def blocks(shape: Sequence[int], size: int = 0) -> Iterator[tuple[int, int]]:
+    """The first row of each block and the row after its last one.
+
+    As many at a time as have about `size` elements, and one at least.
+    """
     rows, columns = matrix_shape(shape)
     if columns:
         step = max(1, BLOCK // columns)
         if MANY // 2 <= step < MANY:
             step = MANY
         step -= step % (MANY if step >= MANY else FEW if step >= FEW else 1)
+        step *= max(1, size // (step * columns))
         yield from ((start, min(start + step, rows)) for start in range(0, rows, step))
 
 
@@ -115,6 +128,13 @@ class Product:
         scaled._scale *= beta
         return scaled
 
+    def in_order(self, device: torch.device) -> InOrder | None:
+        """The same bits, computed on any device; None for factors whose products are not exact."""
+        for factor in (factor for part in self._parts for factor in part):
+            if not factor.float().double().equal(factor):
+                return None
+        return InOrder(self, device)
+
     def write(self, start: int, stop: int, out: torch.Tensor) -> None:
         first = start
         while first < stop:
@@ -149,6 +169,26 @@ class Product:
             product.mul_(self._scale)
         if product is not out:
             out.copy_(product[: last - first, : self._columns])
+
+
+class InOrder(Product):
+    """A product on a device whose kernels for matrices promise no order: term by term."""
+
+    def __init__(self, product: Product, device: torch.device) -> None:
+        columns = self._columns = product._columns
+        self._scale = product._scale
+        self._parts = [
+            (left.to(device), right[:, :columns].to(device)) for left, right in product._parts
+        ]
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        for number, (left, right) in enumerate(self._parts):
+            part = out.new_empty(out.shape) if number else out
+            add_in_order(left[start:stop], right, part)
+            if number:
+                out.add_(part)
+        if self._scale != 1:
+            out.mul_(self._scale)
 
 
 def add_in_order(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> None:
@@ -190,7 +230,7 @@ def _probe(rows: int, rank: int, columns: int) -> tuple[torch.Tensor, ...]:
     return left, right, some, expected
 
 
-class Cored:
+class Cored(Elementwise):
     """scale * left @ core @ right for each place of a kernel, with the same bits everywhere.
 
     Products of what was summed already are not exact in float64: here each is rounded before it is
@@ -219,7 +259,7 @@ class Cored:
         out.mul_(self._scale)
 
 
-class Hadamard:
+class Hadamard(Elementwise):
     """scale * one * other, element by element."""
 
     def __init__(self, one: RowDelta, other: RowDelta, scale: float) -> None:
@@ -234,7 +274,7 @@ class Hadamard:
         out.mul_(second).mul_(self._scale)
 
 
-class Kronecker:
+class Kronecker(Elementwise):
     """scale * kron(one, other), of matrices (a, c) and (b, d): a row is one row of each."""
 
     def __init__(self, one: torch.Tensor, other: torch.Tensor, scale: float) -> None:
@@ -250,7 +290,7 @@ class Kronecker:
         out.mul_(self._scale)
 
 
-class Added:
+class Added(Elementwise):
     """one + other, element by element."""
 
     def __init__(self, one: RowDelta, other: RowDelta) -> None:
@@ -265,7 +305,24 @@ class Added:
         out.add_(second)
 
 
-class Picked:
+class Placed(Elementwise):
+    """The rows of another, one after the other, at some runs of rows; zeros elsewhere."""
+
+    def __init__(self, rows: RowDelta, runs: Sequence[range]) -> None:
+        self._rows, self._runs = rows, runs
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        out.zero_()
+        place = 0
+        for run in self._runs:
+            first, last = max(start, run.start), min(stop, run.stop)
+            if first < last:
+                shift = place - run.start
+                self._rows.write(first + shift, last + shift, out[first - start : last - start])
+            place += len(run)
+
+
+class Picked(Elementwise):
     """Some runs of rows of another, one after the other."""
 
     def __init__(self, rows: RowDelta, runs: Sequence[range]) -> None:

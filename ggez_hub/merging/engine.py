@@ -51,19 +51,24 @@ def execute(
     *,
     method: str = NAME,
     wrote: Callable[[int], None] | None = None,
+    device: torch.device | None = None,
 ) -> None:
     """Merge the weight files of `base` with `adapters` into `out`, an existing folder.
 
     Every tensor that the base's headers name is written, in the order of the files; one that no
     adapter changes keeps every bit. `method` is what Method parses. `wrote` is called with the bytes
-    of each tensor as it is written. Raises GgezError, or what reading raises; the caller removes
+    of each tensor as it is written. With a `device`, where `method` is computed on it, it gives the
+    same bytes. Raises GgezError, or what reading raises; the caller removes
     `out` then.
     """
     names = list(base)
     chosen = Method.parse(method)
     registered = get(registered_method(chosen.name))
     ahead = ReadAhead(base, names)
-    with Workers(0) as workers, ThreadPoolExecutor(2, initializer=run_torch_alone) as merging:
+    with (
+        Workers(0, device) as workers,
+        ThreadPoolExecutor(2, initializer=run_torch_alone) as merging,
+    ):
         writer = MirrorWriter(base, out, wrote)
         deltas = DeltasAhead(base, adapters, workers)
 

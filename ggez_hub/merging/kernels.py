@@ -18,6 +18,7 @@ from typing import TypeVar
 import torch
 
 from ggez_hub.merging.delta_rows import Product, RowDelta, blocks, matrix_shape
+from ggez_hub.merging.device_rows import DEVICE_BLOCK, on_device
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,9 +27,10 @@ MOST_THREADS = 8
 
 
 class Scratch(threading.local):
-    """Memory of one thread that serves block after block."""
+    """Memory of one thread that serves block after block, of the processor or of a device."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | None = None) -> None:
+        self._device = device
         self._held: dict[str, torch.Tensor] = {}
         # Every call of torch passes the interpreter's lock around: even views are kept.
         self._views: dict[tuple[str, torch.dtype, tuple[int, int]], torch.Tensor] = {}
@@ -41,7 +43,7 @@ class Scratch(threading.local):
             held = self._held.get(use)
             if held is None or len(held) < nbytes:
                 self._views = {key: v for key, v in self._views.items() if key[0] != use}
-                held = self._held[use] = torch.empty(nbytes, dtype=torch.uint8)
+                held = self._held[use] = torch.empty(nbytes, dtype=torch.uint8, device=self._device)
             view = self._views[use, dtype, shape] = held[:nbytes].view(dtype).view(shape)
         return view
 
@@ -78,7 +80,7 @@ class Sink:
     """Takes the blocks of a result as they are ready: it is never in memory in full.
 
     `write` is given the number of a block's first element and the block, contiguous and in `dtype`,
-    by the thread that computed it: it is in the cache of that core.
+    by the thread that computed it: it is in the cache of that core, or on the device.
     """
 
     dtype: torch.dtype
@@ -93,10 +95,15 @@ class Workers:
     So the thread that enters works alone as well, until it leaves.
     """
 
-    def __init__(self, largest: int) -> None:
-        """`largest` is the most bytes that a result may have."""
+    def __init__(self, largest: int, device: torch.device | None = None) -> None:
+        """`largest` is the most bytes that a result may have.
+
+        With a `device` the threads have it compute, in larger blocks.
+        """
+        self.device = device
+        self.block = DEVICE_BLOCK if device else 0
         self.slots = Slots(largest)
-        self.scratch = Scratch()
+        self.scratch = Scratch(device)
         self.sink: Sink | None = None
         self._before = torch.get_num_threads()
         self._count = min(self._before, MOST_THREADS)
@@ -162,7 +169,8 @@ def merge_blocks(
         result = workers.slots.take(base)
     else:
         result = torch.empty_like(base, memory_format=torch.contiguous_format)
-    cut, columns = list(blocks(base.shape)), matrix_shape(base.shape)[1]
+    cut = list(blocks(base.shape, workers.block if workers else 0))
+    columns = matrix_shape(base.shape)[1]
     finite: list[bool] = []
 
     def block(number: int) -> None:
@@ -207,6 +215,8 @@ def interpolate_rows(
     wide = torch.float32 if base.element_size() <= 2 else torch.float64
     memory = workers.scratch if workers else Scratch()
     stored = base.reshape(matrix_shape(base.shape))
+    if workers and workers.device:
+        deltas = [on_device(delta, workers.device) for delta in deltas]
     weighted = [_weighted(delta, beta) for delta, beta in zip(deltas, betas, strict=True)]
 
     def merged(start: int, stop: int) -> torch.Tensor:
@@ -214,7 +224,7 @@ def interpolate_rows(
         total = memory.take("sum", wide, size)
         delta = memory.take("delta", torch.float64, size)
         if wide is torch.float64:
-            total.copy_(stored[start:stop])
+            total.copy_(stored[start:stop].to(total.device))
         for number, (source, beta) in enumerate(weighted):
             source.write(start, stop, delta)
             if beta != 1:
@@ -225,7 +235,7 @@ def interpolate_rows(
                 total.add_(memory.take("narrow", wide, size).copy_(delta))
             else:
                 # The base is widened, exactly, by the same operation.
-                total.copy_(delta).add_(stored[start:stop])
+                total.copy_(delta).add_(stored[start:stop].to(total.device))
         return total
 
     return merge_blocks(base, merged, workers)

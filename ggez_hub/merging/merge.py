@@ -65,17 +65,19 @@ def merge(
     wrote: Callable[[int], None] | None = None,
     variant: str | None = None,
     out_dtype: str | None = None,
+    device: torch.device | None = None,
 ) -> MergeReport:
     """Merge `adapters` into the model in `base` and write it as the new folder `out`.
 
     The output has the base's files, names, dtypes and side files. Of several sets of weights in the
     base it is the one that its library loads for `variant`, or without one; the others are not
-    carried over. With `out_dtype` "bfloat16" what is float8 in the base is stored as that. Raises GgezError with a reason and leaves nothing behind if the merge would not be
+    carried over. With `out_dtype` "bfloat16" what is float8 in the base is stored as that. A `device`,
+    as `merge_device` gives it, computes the same bytes. Raises GgezError with a reason and leaves nothing behind if the merge would not be
     exact, WrongBase for the beta of a tensor that the base does not have.
     """
     Method.parse(method)
     with lock_output(out), atomic_folder(out) as folder:
-        return merge_into(folder, base, adapters, family, method, wrote, variant, out_dtype)
+        return merge_into(folder, base, adapters, family, method, wrote, variant, out_dtype, device)
 
 
 def merge_into(
@@ -87,6 +89,7 @@ def merge_into(
     wrote: Callable[[int], None] | None = None,
     variant: str | None = None,
     out_dtype: str | None = None,
+    device: torch.device | None = None,
 ) -> MergeReport:
     """The same into an existing empty folder, for callers who rename it themselves."""
     Method.parse(method)
@@ -121,7 +124,7 @@ def merge_into(
                 wrote(index.files[path].nbytes)
     if rewritten:
         part = index.only({name for name, path in index.file_of.items() if path in rewritten})
-        execute(part, active, folder, method=method, wrote=wrote)
+        execute(part, active, folder, method=method, wrote=wrote, device=device)
     if changed != touched:
         write_plain_files(index, layout, folder)
     return MergeReport(len(index), len(touched), index.nbytes)

@@ -93,7 +93,7 @@ class MirrorWriter:
 
         def write(first: int, block: torch.Tensor) -> None:
             # As bytes: numpy, which the buffer protocol goes through, has no bfloat16.
-            data = block.reshape(-1).view(torch.uint8).numpy().data
+            data = block.cpu().reshape(-1).view(torch.uint8).numpy().data
             _write_at(file, data, start + first * dtype.itemsize)
 
         return Sink(dtype, write)

@@ -21,6 +21,7 @@ PAGE = re.compile(
     rf"https?://[^/]+/(?:models/)?({NAME}/{NAME})(?:/(?:tree|commit|blob)/([^/?#]+))?.*"
 )
 IndexChoice: TypeAlias = Literal["hub", "shipped"]
+OutDtype: TypeAlias = Literal["bfloat16"]
 
 
 def require_repository(name: str) -> None:
@@ -46,6 +47,7 @@ class Request:
     trust: `curated` (the accepted cards), `any`, or organisations separated by commas; what `adapters`
         names is trusted unless organisations are given.
     index: `hub` (its own), `shipped` (the package's); None: the package's where the hub has none.
+    out_dtype: what a base in float8 is stored as, as `merging.merge` takes it.
     accept_changed: take other weights than at the first use, of what no card records by sha256.
     parts: betas by part, one for every adapter, or one for each.
     """
@@ -67,6 +69,7 @@ class Request:
     allow_shape_match: bool = False
     accept_changed: bool = False
     parts: tuple[BetasByPart, ...] = ()
+    out_dtype: OutDtype | None = None
 
     def __post_init__(self) -> None:
         for name in (*self.adapters, *([self.base] if self.base is not None else [])):

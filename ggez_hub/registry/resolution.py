@@ -17,6 +17,7 @@ from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BetasByPart, Part
 from ggez_hub.plugins import PluginRecord
 from ggez_hub.quantities import counted
+from ggez_hub.registry.request import OutDtype
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 Beta = Annotated[float, Field(ge=0)]
@@ -209,7 +210,8 @@ class Resolution(FrozenModel, strict=False):
 
     `base` is None where a merged model is taken as it is: no base takes part. It `fits_by` the
     sha256s of its weights, or only by the names, dtypes and shapes of its tensors. `languages` (BCP 47)
-    are those of the prompts that a switch sends to the adapter; other forms have none.
+    are those of the prompts that a switch sends to the adapter; other forms have none. What is float8 in
+    the base is stored as `out_dtype`, if it is there.
     """
 
     region: RegionId
@@ -223,6 +225,8 @@ class Resolution(FrozenModel, strict=False):
     fits_by: FitsBy = "weights"
     adapters: tuple[PinnedAdapter, ...]
     languages: tuple[LanguageTag, ...] = ()
+    # Left out of a lock where nothing was asked, as it always was.
+    out_dtype: OutDtype | None = Field(default=None, exclude_if=lambda asked: asked is None)
     plugins: tuple[PluginRecord, ...] = ()
     rejected: tuple[Rejected, ...] = ()
 
@@ -267,6 +271,7 @@ class Resolution(FrozenModel, strict=False):
             "form": self.form,
             "engine": self.engine,
             **({"languages": list(self.languages)} if self.languages else {}),
+            **({"out_dtype": self.out_dtype} if self.out_dtype else {}),
             **decisive_plugins(self.plugins),
         }
         return digest_json(decisive)

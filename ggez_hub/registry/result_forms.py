@@ -50,7 +50,15 @@ class ResultForm:
         base = _checked_base(resolution, inputs)
         assert base is not None  # noqa: S101 - need
         family = _family(resolution)
-        merge_into(folder, base, inputs.adapters, family, resolution.method, wrote)
+        merge_into(
+            folder,
+            base,
+            inputs.adapters,
+            family,
+            resolution.method,
+            wrote,
+            out_dtype=resolution.out_dtype,
+        )
 
     def loading_lines(self, resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
         """Python that loads the result in `folder`, which people write as `shown`."""
@@ -184,6 +192,11 @@ def _require_one(resolution: Resolution) -> None:
     if len(resolution.adapters) != 1:
         raise UsageProblem(
             f"--as {resolution.form} takes one adapter", "Take the merged form: leave out --as."
+        )
+    if resolution.out_dtype:
+        raise UsageProblem(
+            f"--as {resolution.form} leaves the base as it is: --out-dtype has no meaning",
+            "Leave it out.",
         )
     Method.parse(resolution.method).require_foldable(resolution.form)
 

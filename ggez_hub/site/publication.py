@@ -39,14 +39,22 @@ TEXT = (
 )
 
 
+def require_page(folder: Path) -> None:
+    """Raise UsageProblem for a folder that is not a site: it may be a private one."""
+    if not (folder / "index.html").is_file():
+        raise UsageProblem(
+            f"{folder} is not a site: it has no index.html",
+            "`ggez-hub site build -o DIR` makes one.",
+        )
+
+
 def publish_site(folder: Path, repo: str, hub: Hub) -> Committed:
     """Bring a static Space to hold exactly the files of a site; it is made where it is not there.
 
     Unchanged files are not sent. Raises UsageProblem for a folder without a page, and as `commit`.
     """
     files: dict[str, Content] = dict(files_below(folder))
-    if "index.html" not in files:
-        raise UsageProblem(f"{folder} is not a site: it has no index.html")
+    require_page(folder)
     files[README] = readme_text(FRONT, TEXT).encode()
     require_token(hub)
     may_write = write_access(hub, repo, "space").hub

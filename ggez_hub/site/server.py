@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ggez_hub.embedded import HubError
 from ggez_hub.embedded.app_server import LOCALHOST, AppServer
 from ggez_hub.errors import UsageProblem
+from ggez_hub.site.publication import require_page
 
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -41,8 +42,9 @@ class _WithHeaders:
 def site_server(folder: Path, host: str = LOCALHOST, port: int = 0, prefix: str = "") -> AppServer:
     """A server for the files of a site, below the path `prefix`; `port=0` takes a free port.
 
-    Raises UsageProblem where the address or port is not available.
+    Raises UsageProblem for a folder without a page, and where the address or port is not available.
     """
+    require_page(folder)
     files = Mount(prefix, StaticFiles(directory=folder, html=True))
     app = Starlette(routes=[files], middleware=[Middleware(_WithHeaders)])
     try:

@@ -21,4 +21,6 @@ def job_runner(folder):
     python.chmod(0o755)
     path = [str(python.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
     environment = {"PATH": os.pathsep.join(path), "PYTHONPATH": str(PROJECT)}
+    # The last bits of a model's answers depend on it.
+    environment |= {name: os.environ[name] for name in ["OMP_NUM_THREADS"] if name in os.environ}
     return JobRunner(folder, [Machine("t4-small", 0.01)], environment)

@@ -93,5 +93,5 @@ def test_debug_shows_the_traceback(tmp_path):
     arguments = ["verify", str(tmp_path), "--debug"]
     result = CliRunner().invoke(cli, arguments)
     assert isinstance(result.exception, Exception)
-    assert "there is no lock file" in str(result.exception)
-    assert CliRunner().invoke(cli, arguments[:-1]).stderr.startswith("error: there is no lock file")
+    assert "holds neither ggez.lock nor" in str(result.exception)
+    assert CliRunner().invoke(cli, arguments[:-1]).stderr.startswith(f"error: {tmp_path} holds nei")

@@ -124,6 +124,7 @@ def test_a_port_that_is_taken_is_one_message(tmp_path):
         result = CliRunner().invoke(cli, ["serve", "--root", str(tmp_path), "--port", port])
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: cannot listen on port {port} of 127.0.0.1")
+    assert "Choose another --port" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import warnings
 import peft
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from ggez_hub.families import detect_family
 from ggez_hub.merging import Adapter, BadAdapter, WrongBase, merge, write_adapter
@@ -139,6 +140,11 @@ CASES = {
 }  # fmt: skip
 
 
+# PEFT has no DoRA of parameters.
+for name, fused in (("kimi_k25", "wqkv.weight"), ("qianfan_ocr", "qkv.weight")):
+    CASES[f"{name}, DoRA"] = (*CASES[name][:2], [], {fused: 2})
+
+
 def load(folder, kind, dtype=torch.float64):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -166,6 +172,7 @@ def case(request, tmp_path_factory):
         made.build().half().save_pretrained(folder / "base")
     options = {
         "target_modules": modules,
+        "use_dora": request.param.endswith("DoRA"),
         **({"target_parameters": parameters} if parameters else {}),
     }
     adapter = write_adapter_of_peft(
@@ -221,7 +228,6 @@ def qianfan(tmp_path_factory):
 @pytest.mark.parametrize(
     ("options", "message", "error"),
     [
-        ({"use_dora": True}, "it has lora_magnitude_vector, too", "BadAdapter"),
         ({"lora_bias": True}, "it has lora_B.bias, too", "BadAdapter"),
         ({"init_lora_weights": "olora"}, "has no tensor of its own in the base", "NotOneToOne"),
     ],
@@ -234,6 +240,22 @@ def test_what_is_more_than_a_lora_is_refused(options, message, error, qianfan, t
         merge(folder, [Adapter(adapter, 1.0)], tmp_path / "out", detect_family(folder))
     assert type(caught.value).__name__ == error
     assert not (tmp_path / "out").exists()
+
+
+def test_magnitudes_on_rows_have_to_be_declared_and_complete(qianfan, tmp_path):
+    kind, folder = qianfan
+    model, family = load(folder, kind, torch.float32), detect_family(folder)
+    adapter = write_adapter_of_peft(tmp_path / "a", model, target_modules=QKV, use_dora=True)
+    weights, config = adapter / "adapter_model.safetensors", adapter / "adapter_config.json"
+    tensors, declared = load_file(weights), config.read_text()
+    config.write_text(json.dumps(json.loads(declared) | {"use_dora": False}))
+    with pytest.raises(BadAdapter, match="has a magnitude vector"):
+        merge(folder, [Adapter(adapter, 1.0)], tmp_path / "out", family)
+    config.write_text(declared)
+    cut = {n: t[1:].clone() if "q_proj.lora_magnitude" in n else t for n, t in tensors.items()}
+    save_file(cut, weights)
+    with pytest.raises(BadAdapter, match=r"q_proj.lora_magnitude_vector.* is \(31,\) for 32 rows"):
+        merge(folder, [Adapter(adapter, 1.0)], tmp_path / "out", family)
 
 
 @pytest.mark.parametrize(

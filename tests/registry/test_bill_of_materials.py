@@ -156,3 +156,9 @@ def test_an_address_of_this_machine_is_of_no_use_elsewhere(endpoint, purl, refer
     assert purl in model["purl"]
     assert any(r["type"] == "vcs" for r in model["externalReferences"]) == references
     assert ("127.0.0.1" in json.dumps(bill)) is False
+
+
+def test_a_folder_with_neither_lock_nor_card_is_named(tmp_path):
+    result = CliRunner().invoke(cli, ["bom", str(tmp_path), "-o", str(tmp_path / "bom.json")])
+    assert result.exit_code == 1
+    assert f"error: {tmp_path} holds neither a lock nor a card" in result.stderr

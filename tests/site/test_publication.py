@@ -67,6 +67,8 @@ def test_only_what_changed_is_sent_and_what_is_gone_goes(curator, tmp_path):
 def test_a_folder_that_is_not_a_site_and_a_hub_without_a_token_are_refused(curator, tmp_path):
     with pytest.raises(UsageProblem, match="not a site"):
         publish_site(tmp_path, SPACE, curator)
+    with pytest.raises(UsageProblem, match="not a site"):
+        site_server(tmp_path)
     (tmp_path / "index.html").write_text("x")
     with pytest.raises(GgezError, match="needs a token"):
         publish_site(tmp_path, SPACE, Hub(curator.endpoint))

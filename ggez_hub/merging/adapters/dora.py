@@ -20,7 +20,7 @@ from ggez_hub.merging.adapters.module_delta import (
     require_floating,
 )
 from ggez_hub.merging.adapters.saved_parameters import Saved
-from ggez_hub.merging.delta_rows import blocks, matrix_shape
+from ggez_hub.merging.delta_rows import Elementwise, blocks, matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 
 if TYPE_CHECKING:
@@ -83,11 +83,11 @@ class Dora:
 
 
 @dataclass(frozen=True)
-class DoraRows:
+class DoraRows(Elementwise):
     """Rows of W' - W. Matrices of one shape: W as the base has it, and as the adapter takes it.
 
     `magnitude` is for the rows, or, if `norms` of the same length is given, for as many groups of
-    columns beside each other.
+    columns beside each other. Norms are added up by the processor, wherever the rest is computed.
     """
 
     target: str
@@ -113,7 +113,9 @@ class DoraRows:
 
         self._direction(start, stop, out)
         if self.norms is None:
-            factor = self.magnitude[start:stop] / torch.linalg.vector_norm(out, dim=1)
+            here = out.cpu()
+            norms = [torch.linalg.vector_norm(here[a:b], dim=1) for a, b in blocks(out.shape)]
+            factor = self.magnitude[start:stop] / torch.cat(norms).to(out.device)
             factor = factor.unsqueeze(1)
         else:
             factor = self.magnitude / self.norms

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 from ggez_hub.merging.adapters.lora_file import read_number
 from ggez_hub.merging.adapters.lycoris import FactoredPart, Shape
 from ggez_hub.merging.adapters.module_delta import FilePart, low_rank_shape, require_room
-from ggez_hub.merging.delta_rows import Added, Product, RowDelta, matrix_shape, whole
+from ggez_hub.merging.delta_rows import (
+    Added,
+    Elementwise,
+    Product,
+    RowDelta,
+    matrix_shape,
+    whole,
+)
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 
 if TYPE_CHECKING:
@@ -95,7 +102,7 @@ class IA3(OnBase):
         require_room(base, self.target, shape, self.file)
 
 
-class TimesWeight:
+class TimesWeight(Elementwise):
     """scale * W @ left @ right, along the inputs of W (out, in, *kernel).
 
     W @ left is rounded to float64, so that the second product is added up in the order of the rank by

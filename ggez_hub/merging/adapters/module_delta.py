@@ -142,7 +142,7 @@ def require_room(
         raise WrongBase(
             f"{target!r} of the base in {base.folder} is {info.dtype}: a float8 is too coarse to keep what "
             "an adapter adds",
-            "Merge into the base that it was made from, or with `ggez-hub merge --out-dtype bfloat16`, which "
+            "Merge into the base that it was made from, or with --out-dtype bfloat16 (`merge` and `pull`), which "
             "stores the result in that.",
         )
     if info.dtype not in FLOATING:

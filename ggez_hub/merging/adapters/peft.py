@@ -142,11 +142,7 @@ class _Formulas:
             yield token_rows_of(self.source, module, keys)
             return
         low = self._low_rank(module, keys, transposed)
-        if bool(self.config.get("use_dora")) != (MAGNITUDE in keys):
-            raise BadAdapter(
-                f"{self.file.path}: use_dora = {self.config.get('use_dora')!r}, but module "
-                f"{module!r} has {'a' if MAGNITUDE in keys else 'no'} magnitude vector"
-            )
+        self.source.require_declared(module, keys)
         part = low
         # A weight that was saved is that after the move.
         if (start := moved_by(self.config)) is not None and low.target not in replaced:

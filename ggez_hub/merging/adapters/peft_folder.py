@@ -72,6 +72,14 @@ class PeftFolder:
             nested=not is_off(self.config.get("target_parameters")),
         )
 
+    def require_declared(self, module: str, keys: Collection[str]) -> None:
+        """Raise BadAdapter unless a module has magnitudes just where the config says DoRA."""
+        if bool(self.config.get("use_dora")) != (MAGNITUDE in keys):
+            raise BadAdapter(
+                f"{self.file.path}: use_dora = {self.config.get('use_dora')!r}, but module "
+                f"{module!r} has {'a' if MAGNITUDE in keys else 'no'} magnitude vector"
+            )
+
     def on(self, family: Family, base: WeightIndex) -> PeftOnBase:
         """The same adapter for one base."""
         return PeftOnBase(self.folder, self.file, self.config, family, base)

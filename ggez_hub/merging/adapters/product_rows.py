@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ggez_hub.families.family import NotOneToOne
 from ggez_hub.families.stored_rows import Runs
+from ggez_hub.merging.adapters.dora import DoraRows
 from ggez_hub.merging.adapters.module_delta import (
     FilePart,
     ModuleDelta,
     Sum,
     low_rank_shape,
     read_values,
+    require_floating,
     require_room,
 )
 from ggez_hub.merging.adapters.peft_config import scale_of
-from ggez_hub.merging.adapters.peft_folder import PeftOnBase
-from ggez_hub.merging.delta_rows import Product, RowDelta
+from ggez_hub.merging.adapters.peft_folder import MAGNITUDE, PeftOnBase
+from ggez_hub.merging.delta_rows import Elementwise, Placed, Product, RowDelta
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 from ggez_hub.safetensors_header import WeightFile
 
@@ -98,6 +100,7 @@ class ProductRows(FilePart):
     scale: float
     runs: Runs
     read: Read
+    key_magnitude: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,11 +110,21 @@ class ProductRows(FilePart):
         require_room(
             base, self.target, (*base[self.target].shape[:-1], self.factors.columns), self.file
         )
+        if self.key_magnitude is not None:
+            require_floating(self.file, self.key_magnitude)
+            shape, stored = self.file.tensors[self.key_magnitude].shape, base[self.target].shape
+            if shape != (self.factors.rows,) or len(stored) != 2:
+                raise BadAdapter(
+                    f"{self.file.path}: {self.key_magnitude!r} is {shape} for {self.factors.rows} rows of "
+                    f"{self.target!r} {stored}"
+                )
 
     def by_rows(self, base: WeightIndex) -> RowDelta:
         import torch
 
         left, right = self.read(self.factors)
+        if self.key_magnitude is not None:
+            return self._decomposed(self.key_magnitude, left[0], right[0], base)
         shape = base[self.target].shape
         numbers = torch.full((math.prod(shape[:-1]),), -1)
         for stored, row, count in self.runs:
@@ -129,8 +142,34 @@ class ProductRows(FilePart):
             products.append(Product(rows, right[number].contiguous(), self.scale))
         return Stacked(products, self.factors.columns) if len(shape) > 2 else products[0]
 
+    def _decomposed(
+        self, key: str, left: torch.Tensor, right: torch.Tensor, base: WeightIndex
+    ) -> RowDelta:
+        """A DoRA: its norms are of rows, each of which is complete in the stored tensor."""
+        import torch
 
-class Stacked:
+        runs = sorted(self.runs)
+        places = [range(stored, stored + count) for stored, _, count in runs]
+        own = torch.cat([torch.arange(row, row + count) for _, row, count in runs])
+        stored = base.read(self.target).reshape(-1, self.factors.columns)
+        weight = torch.cat([stored[run.start : run.stop] for run in places])
+        low = Product(left[own], right.contiguous(), self.scale)
+        magnitude = read_values(self.file, key)[own]
+        return Placed(DoraRows(self.target, low, weight, weight, magnitude), _joined(places))
+
+
+def _joined(runs: Iterable[range]) -> list[range]:
+    """Ascending runs, of which those that follow each other are one."""
+    joined: list[range] = []
+    for run in runs:
+        if joined and joined[-1].stop == run.start:
+            joined[-1] = range(joined[-1].start, run.stop)
+        else:
+            joined.append(run)
+    return joined
+
+
+class Stacked(Elementwise):
     """Matrices of one shape, each of them a row."""
 
     def __init__(self, matrices: Sequence[RowDelta], columns: int) -> None:
@@ -145,21 +184,22 @@ class Stacked:
 def of_fused_module(
     source: PeftOnBase, module: str, keys: Mapping[str, str], error: NotOneToOne, read: Read
 ) -> Iterator[ProductRows]:
-    """A LoRA on a module whose weight is rows of stored tensors; raises BadAdapter, or `error`."""
+    """A LoRA or DoRA on a module whose weight is rows of stored tensors; raises BadAdapter, or `error`."""
     if not error.rows:
         raise error
-    if more := sorted(keys.keys() - LORA):
+    if more := sorted(keys.keys() - LORA - {MAGNITUDE}):
         raise BadAdapter(
-            f"{source.file.path}: {module!r} is rows of stored tensors in the base, into which the two matrices "
-            f"of a LoRA are merged and nothing else: it has {', '.join(more)}, too",
+            f"{source.file.path}: {module!r} is rows of stored tensors in the base, into which a LoRA or a DoRA "
+            f"is merged and nothing else: it has {', '.join(more)}, too",
             error.hint,
         )
-    if keys.keys() != LORA:
+    if not keys.keys() >= LORA:
         raise error
+    source.require_declared(module, keys)
     a, b = (source.file.tensors[keys[part]].shape for part in ("lora_A", "lora_B"))
     factors = Factors(source.file, keys["lora_A"], keys["lora_B"], b[0], a[-1])
     scale = scale_of(source.config, module, factors.check(), source.file.path)
-    yield from _parts(source, error.rows, factors, scale, read)
+    yield from _parts(source, error.rows, factors, scale, read, keys.get(MAGNITUDE))
 
 
 def of_parameters(
@@ -217,10 +257,15 @@ def _of_parameter(
 
 
 def _parts(
-    source: PeftOnBase, rows: Mapping[str, Runs], factors: Factors, scale: float, read: Read
+    source: PeftOnBase,
+    rows: Mapping[str, Runs],
+    factors: Factors,
+    scale: float,
+    read: Read,
+    magnitude: str | None = None,
 ) -> Iterator[ProductRows]:
     for target, runs in rows.items():
-        part = ProductRows(target, source.file, factors, scale, runs, read)
+        part = ProductRows(target, source.file, factors, scale, runs, read, magnitude)
         part.check(source.base)
         yield part
 

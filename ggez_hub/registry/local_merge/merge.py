@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.cards.document import split_front_matter
@@ -35,6 +35,9 @@ from ggez_hub.registry.lock import (
 )
 from ggez_hub.registry.resolution import ResolvedParts
 from ggez_hub.safetensors_header import read_header
+
+if TYPE_CHECKING:
+    import torch
 
 
 def merge_card(merge: MergeRecord, base: ModelSource, family: Family, folder: Path) -> str:
@@ -143,15 +146,18 @@ def merge_folders(
     variant: str | None = None,
     wrote: Callable[[int], None] | None = None,
     out_dtype: str | None = None,
+    device: torch.device | None = None,
 ) -> FolderMerge:
     """Merge `adapters` into `base` and write the new folder `out`, with a card and ggez.lock.
 
-    `out_dtype` is what float8 tensors are stored as. Raises what `merging.merge` raises; then nothing is left.
+    `out_dtype` is what float8 tensors are stored as; what computes, as `device`, is in neither. Raises what `merging.merge` raises; then nothing is left.
     """
     method = str(Method.parse(method))
     weighted, resolved = weigh(base.path, adapters, family, variant)
     with lock_output(out), atomic_folder(out) as folder:
-        report = merge_into(folder, base.path, weighted, family, method, wrote, variant, out_dtype)
+        report = merge_into(
+            folder, base.path, weighted, family, method, wrote, variant, out_dtype, device
+        )
         merge = _described(base, adapters, resolved, family, method, variant, out_dtype)
         (folder / CARD_NAME).write_text(merge_card(merge, base, family, folder), encoding="utf-8")
         lock = MergeLock(merge=merge, outputs=record_outputs(folder))

@@ -68,8 +68,10 @@ def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
         file.path in base.weights for pinned, files in fetched if pinned is base for file in files
     ):
         ram = IMPORT_BYTES + TENSORS_HELD * _largest_tensor(base, hub)
-    disk = missing + sum(p.nbytes for p in written)
-    vram = sum(sum(p.weight_sizes) for p in loaded)
+    # A float8 becomes twice as long.
+    wider = sum(base.weight_sizes) if base is not None and resolution.out_dtype else 0
+    disk = missing + sum(p.nbytes for p in written) + wider
+    vram = sum(sum(p.weight_sizes) for p in loaded) + wider
     return Preflight(
         fetch_bytes=missing,
         disk_bytes=disk,

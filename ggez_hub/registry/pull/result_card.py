@@ -178,6 +178,8 @@ def provenance(resolution: Resolution) -> list[str]:
         if adapter.parts is not None
         for text in adapter.parts.lines()
     ]
+    if resolution.out_dtype:
+        lines.append(f"- what is float8 in the base is {resolution.out_dtype}")
     return [*lines, f"- merge digest {resolution.merge_digest}"]
 
 

@@ -186,6 +186,7 @@ def _of_kind(name: str, request: Request) -> str | None:
         "--beta": request.beta is not None,
         "--base": request.base is not None,
         "--method": request.method != Request.method,
+        "--out-dtype": request.out_dtype is not None,
     }
     if any(asked.values()):
         choices = ", ".join(name for name, given in asked.items() if given)

@@ -116,6 +116,7 @@ class Resolver:
             alpha=self.factor,
             base=base,
             fits_by=fits_by,
+            out_dtype=request.out_dtype,
             adapters=adapters,
             plugins=plugins_of(cards[0].family, method),
             languages=switched_languages(cards[0].languages, cards[0].region)
