@@ -229,14 +229,15 @@ def library() -> Any:
             "Start it by `accelerate launch --use_deepspeed`, without --cpu.",
         )
     deepspeed = _imported()
-    deepspeed.init_distributed(
-        dist_backend=torch.distributed.get_backend(), auto_mpi_discovery=False
-    )
+    with redirect_stdout(sys.stderr):
+        deepspeed.init_distributed(
+            dist_backend=torch.distributed.get_backend(), auto_mpi_discovery=False
+        )
     return deepspeed
 
 
 def _imported() -> Any:
-    # It logs to stdout, which is for the command's own answer.
+    # It logs and prints to stdout, which is for the command's own answer.
     with redirect_stdout(sys.stderr):
         import deepspeed
     return deepspeed

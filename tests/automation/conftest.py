@@ -13,7 +13,7 @@ import pytest
 
 from ggez_hub.demo.hub import ASSETS, DATA, seed
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.evaluation.benchmarks.benchmark import SHIPPED
+from ggez_hub.evaluation.benchmarks.datasets import SHIPPED
 
 from ..worlds import serving, write_world
 from .github_server import serve_github
