@@ -23,6 +23,15 @@ def contributor(store, hub):
     return HfApi(hub, token=store.new_token("juan", "write"))
 
 
+@pytest.fixture(autouse=True)
+def _proposals_end(contributor):
+    """No test sees the proposals of another one: the index is that of all tests."""
+    yield
+    for found in contributor.get_repo_discussions(INDEX, repo_type="dataset"):
+        if found.status == "open" and found.author == "juan":
+            contributor.change_discussion_status(INDEX, found.num, "closed", repo_type="dataset")
+
+
 def propose(api, title, files):
     operations = [CommitOperationAdd(path, text.encode()) for path, text in files.items()]
     done = api.create_commit(
