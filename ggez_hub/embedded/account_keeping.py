@@ -127,7 +127,9 @@ def remove_member(store: HubStore, org: str, user: str) -> None:
 
 
 def tokens(store: HubStore, user: str | None = None) -> list[Token]:
-    """The tokens of a user, or all, oldest first."""
+    """The tokens of a user, or all, oldest first; raises InvalidRequestError if there is no such user."""
+    if user is not None and not store.accounts.exists(user):
+        raise InvalidRequestError(f"there is no user {user!r}")
     rows = store.database.rows(
         "SELECT substr(digest, 1, ?) AS id, name AS user, scope, tokens.created FROM tokens "
         "JOIN accounts ON key = account WHERE ? IS NULL OR name = ? ORDER BY tokens.created, id",

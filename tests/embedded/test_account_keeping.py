@@ -50,6 +50,7 @@ def test_a_running_server_takes_users_and_tokens_at_once(hub: Hub, keep):
     with pytest.raises(HfHubHTTPError, match="Invalid"):
         api.whoami()
     assert "no token" in keep("token", "remove", made["id"], code=2)
+    assert "no user 'nobody'" in keep("token", "list", "nobody", code=2)
 
 
 def test_what_is_not_given_stays(hub: Hub, keep):

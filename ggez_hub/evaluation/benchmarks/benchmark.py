@@ -19,7 +19,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.digests import digest_json
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average
 from ggez_hub.evaluation.benchmarks.datasets import BUILT_IN
 from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, Item, OpenQuestion
@@ -270,7 +270,8 @@ def _number(cut: str, name: str) -> int:
 def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark, ...]:
     """The benchmarks of a suite: a folder, or the name of a file in `include` or of the package.
 
-    Raises GgezError; an unknown name lists what there is.
+    Raises GgezError for a file that cannot be read, UsageProblem, which lists the suites, for an
+    unknown name.
     """
     folder = Path(suite)
     if folder.is_dir():
@@ -278,7 +279,7 @@ def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark
         return tuple(found for path in paths for found in read_tasks(path, Benchmark))
     named = {path.stem: path for place in (BUILT_IN, *include) for path in place.glob("*.yaml")}
     if suite not in named:
-        raise GgezError(
+        raise UsageProblem(
             f"there is no suite {suite!r}, and no folder of that name",
             f"Suites: {', '.join(sorted(named))}; add others with --include DIR.",
         )
