@@ -210,7 +210,7 @@ def test_one_picture_is_enough_for_an_answer(base, tmp_path):
 @pytest.mark.parametrize(
     ("change", "code", "problem"),
     [
-        ({"suites": ("nothing",)}, 1, "there is no suite 'nothing'"),
+        ({"suites": ("nothing",)}, 2, "there is no suite 'nothing'"),
         ({"suites": ("cvqa", "cvqa")}, 2, "the same id"),
         ({"suites": ("flickr30k",)}, 1, "has no folder nlphuji/flickr30k"),
         ({"suites": ("sea-vqa",), "region": "jp"}, 2, "the suite has no items for jp"),
