@@ -74,7 +74,7 @@ def test_a_token_that_the_hub_refuses(hub, monkeypatch):
     result = CliRunner().invoke(cli, ["doctor"])
     assert result.exit_code == 1
     assert "the hub refuses the one in HF_TOKEN (401)" in result.stdout
-    assert "error: token: broken" in result.stderr
+    assert "error: hub: token: broken" in result.stderr
     assert SECRET not in result.output
     # Another hub is never sent it.
     other = by_name(hubs(ask=False, hub="http://127.0.0.1:9"))
@@ -92,7 +92,7 @@ def test_a_hub_that_is_not_there(monkeypatch):
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert "http://127.0.0.1:9" in result.stdout
-    assert "error: answers: broken" in result.stderr
+    assert "error: hub: answers: broken" in result.stderr
     assert "--hub embedded needs none" in result.stderr
     assert "pip install 'ggez-hub[trackio]'" in result.stdout
     assert SECRET not in result.output
