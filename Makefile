@@ -103,6 +103,7 @@ deepspeed: $(STAMP) ## Train by DeepSpeed, which other libraries import where it
 	test -x $(VENV)/deepspeed/bin/python || $(BIN)/python -m venv $(VENV)/deepspeed
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(VENV)/deepspeed/main.pth
 	cp $(VENV)/deepspeed/main.pth $(VENV)/deepspeed/lib/python*/site-packages/
+	$(VENV)/deepspeed/bin/python -m pip install --quiet --upgrade 'setuptools>=77'
 	$(VENV)/deepspeed/bin/python -m pip install --quiet --no-build-isolation --constraint constraints.txt 'deepspeed>=0.19.8,<0.20'
 	OMP_NUM_THREADS=1 $(VENV)/deepspeed/bin/python -m pytest tests/training -k zero
 
