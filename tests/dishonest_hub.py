@@ -26,7 +26,7 @@ CARD_PATH = "cards/th/embedding/clip-emoji-th.md"
 class DishonestHub:
     """Serves repositories {id: {path: bytes}} as a hub does, but for `false_answers`.
 
-    false_answers: `paths` {path listed: path meant}, `etag`, `sha`, `listing` (bytes of the whole answer), `packed` (how it is encoded),
+    false_answers: `paths` {path listed: path meant}, `etag`, `sha`, `listing` (bytes of the complete answer), `packed` (how it is encoded),
     `endless` (a path whose body does not end), `missing` (a path that is listed and not there). `asked` lists what was requested.
     """
 

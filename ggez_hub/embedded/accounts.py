@@ -8,7 +8,7 @@ import sqlite3
 import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -50,15 +50,7 @@ class Accounts:
                 raise InvalidRequestError(f"{role!r} is not a role: use one of {', '.join(ROLES)}")
             self.add_org(org)
         with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO accounts (name, kind, fullname) VALUES (?, 'user', ?)",
-                (name, fullname or name),
-            )
-            connection.execute(
-                "UPDATE accounts SET fullname = coalesce(nullif(?, ''), fullname), "
-                "admin = coalesce(?, admin) WHERE name = ? AND kind = 'user'",
-                (fullname, admin, name),
-            )
+            _add_or_change(connection, "user", name, fullname, admin=admin)
             user = connection.execute(
                 "SELECT key FROM accounts WHERE name = ? AND kind = 'user'", (name,)
             ).fetchone()
@@ -80,15 +72,7 @@ class Accounts:
         """
         check_namespace(name)
         with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO accounts (name, kind, fullname) VALUES (?, 'org', ?)",
-                (name, fullname or name),
-            )
-            connection.execute(
-                "UPDATE accounts SET fullname = coalesce(nullif(?, ''), fullname), "
-                "default_private = coalesce(?, default_private) WHERE name = ? AND kind = 'org'",
-                (fullname, default_private, name),
-            )
+            _add_or_change(connection, "org", name, fullname, default_private=default_private)
 
     def default_private(self, namespace: str) -> bool:
         """Whether new repos of a namespace are private where the request does not say."""
@@ -164,6 +148,27 @@ class Accounts:
             bool(row["admin"]),
             tuple(from_row(Organization, org) for org in orgs),
         )
+
+
+def _add_or_change(
+    connection: sqlite3.Connection,
+    kind: Literal["user", "org"],
+    name: str,
+    fullname: str,
+    *,
+    admin: bool | None = None,
+    default_private: bool | None = None,
+) -> None:
+    """Add an account where the name is free, and change what is given, if it is of that kind."""
+    connection.execute(
+        "INSERT OR IGNORE INTO accounts (name, kind, fullname) VALUES (?, ?, ?)",
+        (name, kind, fullname or name),
+    )
+    connection.execute(
+        "UPDATE accounts SET fullname = coalesce(nullif(?, ''), fullname), admin = coalesce(?, admin), "
+        "default_private = coalesce(?, default_private) WHERE name = ? AND kind = ?",
+        (fullname, admin, default_private, name, kind),
+    )
 
 
 def token_digest(token: str) -> str:

@@ -1,8 +1,8 @@
 """Models that are sharded over devices by DeepSpeed's ZeRO-3.
 
-`accelerate launch --use_deepspeed --zero_stage 3` turns it on, with a file of DeepSpeed's or without.
-`zero_optimization` counts of it; what the recipe decides may be `auto` there or the same. The arithmetic
-is that of one device: precision is autocast's, AdamW is torch's, and gradients are averaged over
+`accelerate launch --use_deepspeed --zero_stage 3` turns it on, with or without a configuration file of
+DeepSpeed. Only `zero_optimization` of that is used; what the recipe decides may be `auto` there or the
+same. The arithmetic is that of one device: precision is autocast's, AdamW is torch's, and gradients are averaged over
 processes, divided once by the items of a step and clipped in float32.
 """
 

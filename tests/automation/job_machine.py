@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import ggez_hub
 from ggez_hub.embedded.jobs import JobRunner, Machine
+from ggez_hub.embedded.store import HubStore
+from ggez_hub.hub import Hub
+
+from ..worlds import serving
 
 PROJECT = Path(ggez_hub.__file__).parents[1]
 # A container has pip and a network; here everything is installed.
@@ -24,3 +29,16 @@ def job_runner(folder):
     # The last bits of a model's answers depend on it.
     environment |= {name: os.environ[name] for name in ["OMP_NUM_THREADS"] if name in os.environ}
     return JobRunner(folder, [Machine("t4-small", 0.01)], environment)
+
+
+@contextmanager
+def hub_with_jobs(folder):
+    """A running hub, as its user `lab` sees it, and what runs its jobs."""
+    for name in ("jobs", "store"):
+        (folder / name).mkdir()
+    runner = job_runner(folder / "jobs")
+    with HubStore.open(folder / "store") as store:
+        store.add_account("lab")
+        with serving(store, jobs=runner) as endpoint:
+            yield Hub(endpoint, store.new_token("lab", "write")), runner
+    runner.close()

@@ -59,15 +59,22 @@ def _client_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         yield
 
 
-@pytest.fixture(scope="session")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with HubStore.open(tmp_path_factory.mktemp("hub")) as store:
+@contextmanager
+def running_hub(folder: Path) -> Iterator[Hub]:
+    """A hub of its own, for tests that change accounts which others have."""
+    with HubStore.open(folder) as store:
         store.add_account("alice", fullname="Alice", orgs=["acme"])
         store.add_account("bob")
         tokens = {name: store.new_token(name, "write") for name in ("alice", "bob")}
         tokens["reader"] = store.new_token("alice", "read")
         with running(store) as endpoint:
             yield Hub(store, endpoint, tokens)
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with running_hub(tmp_path_factory.mktemp("hub")) as hub:
+        yield hub
 
 
 @pytest.fixture

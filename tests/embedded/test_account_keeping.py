@@ -14,8 +14,14 @@ from ggez_hub.embedded.garbage import collect
 from ggez_hub.embedded.http import commit_routes
 from ggez_hub.embedded.xet.hashing import hash_chunk, to_hex
 
-from .conftest import Hub
+from .conftest import Hub, running_hub
 from .test_xet_formats import packed
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    with running_hub(tmp_path_factory.mktemp("accounts")) as hub:
+        yield hub
 
 
 @pytest.fixture

@@ -108,13 +108,16 @@ def is_gone(process):
 
 @pytest.mark.parametrize("options", [{}, {"timeout": 1}])
 def test_what_a_job_leaves_running_ends_with_it(with_jobs, options):
-    script = "sleep 60 & echo $!" + ("; sleep 60" if options else "")
+    script = "sleep 3600 & echo $!" + ("; sleep 60" if options else "")
     job = start(with_jobs, script, **options)
     done = wait(with_jobs, job)
     assert done.status.stage == ("ERROR" if options else "COMPLETED")
     [child] = with_jobs.api().fetch_job_logs(job_id=job.id)
-    while not is_gone(int(child)):
+    for _ in range(1000):
+        if is_gone(int(child)):
+            return
         time.sleep(0.02)
+    pytest.fail("what the job started still runs")
 
 
 def test_what_leaves_the_processes_of_a_job_does_not_keep_it(with_jobs):

@@ -9,11 +9,7 @@ import sys
 
 import pytest
 
-from ggez_hub.embedded.store import HubStore
-from ggez_hub.hub import Hub
-
-from ..automation.job_machine import PROJECT, job_runner
-from ..worlds import serving
+from ..automation.job_machine import PROJECT, hub_with_jobs
 from .test_on_engine import contents, swept
 
 __all__ = ["swept"]
@@ -23,12 +19,8 @@ ON_JOBS = ("--on", "jobs:t4-small", "--workers", "2")
 
 @pytest.fixture(scope="module")
 def hub_and_runner(tmp_path_factory):
-    runner = job_runner(tmp_path_factory.mktemp("jobs"))
-    with HubStore.open(tmp_path_factory.mktemp("store")) as store:
-        store.add_account("lab")
-        with serving(store, jobs=runner) as endpoint:
-            yield Hub(endpoint, store.new_token("lab", "write")), runner
-    runner.close()
+    with hub_with_jobs(tmp_path_factory.mktemp("hub")) as both:
+        yield both
 
 
 def run(hub, *command, program=("-m", "ggez_hub"), folder=PROJECT):

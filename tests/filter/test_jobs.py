@@ -13,15 +13,12 @@ import pytest
 import yaml
 
 from ggez_hub.cli.errors import explain
-from ggez_hub.embedded.store import HubStore
 from ggez_hub.execution import EngineFailed, SharedFolder, WorkerLost, run_tasks
-from ggez_hub.hub import Hub
 from ggez_hub.hub.job_tasks import HubJobs, JobBudget
 
-from ..automation.job_machine import PROJECT, job_runner
+from ..automation.job_machine import PROJECT, hub_with_jobs
 from ..execution import work
 from ..execution.test_local import SQUARES
-from ..worlds import serving
 from .corpora import BY_COUNTRY, spec
 from .test_run import contents, many
 
@@ -30,12 +27,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def hub_and_runner(tmp_path_factory):
-    runner = job_runner(tmp_path_factory.mktemp("jobs"))
-    with HubStore.open(tmp_path_factory.mktemp("store")) as store:
-        store.add_account("lab")
-        with serving(store, jobs=runner) as endpoint:
-            yield Hub(endpoint, store.new_token("lab", "write")), runner
-    runner.close()
+    with hub_with_jobs(tmp_path_factory.mktemp("hub")) as both:
+        yield both
 
 
 def run(hub, folder, task, workers=2, budget=1.0):
