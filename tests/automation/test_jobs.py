@@ -78,7 +78,7 @@ def test_a_job_that_goes_on_is_joined_and_one_that_ended_is_not(jobs):
     labels = {"app": "ggez-hub", "key": "7-abc"}
     ended = start(runner, labels, "true")
     start(runner, {"app": "ggez-hub", "key": "another"}, "true")
-    while not ended.is_finished:
+    while not ended.state.is_finished:
         time.sleep(0.01)
     going = start(runner, labels, "sleep", "0.5")
     said = []
@@ -102,7 +102,7 @@ def test_a_job_that_may_not_go_on_is_cancelled(jobs):
     with pytest.raises(GateFailed, match="one too many"):
         run(hub, order("sleep 30"), print, allow)
     (made,) = runner.jobs("ggez-hub")
-    assert made.stage == "CANCELED"
+    assert made.state.stage == "CANCELED"
 
 
 def test_without_the_right_token_nothing_is_started(jobs):

@@ -41,14 +41,17 @@ def wait(hub, job, who="alice"):
         time.sleep(0.02)
 
 
-def test_a_job_runs_with_its_variables_and_none_of_the_hub(with_jobs, monkeypatch):
+def test_a_job_runs_with_its_variables_and_none_of_the_hub(with_jobs, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_server")
+    go = tmp_path / "go"
     job = start(
         with_jobs,
+        f"while [ ! -e '{go}' ]; do sleep 0.02; done;"
         'echo "$A $SECRET $HF_ENDPOINT ${HF_TOKEN-none}"; echo err >&2; pwd',
         env={"A": "1"}, secrets={"SECRET": "s3cret"}, labels={"app": "x"}, name="mine",
     )  # fmt: skip
     assert job.status.stage in {"SCHEDULING", "RUNNING"}
+    go.touch()
     done = wait(with_jobs, job)
     assert (done.status.stage, done.status.message) == ("COMPLETED", None)
     assert done.labels == {"app": "x", "name": "mine"}
@@ -229,7 +232,7 @@ def test_its_end_stops_them(hub, tmp_path):
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
             time.sleep(0.02)
     runner.close()
-    assert runner.find("alice", job.id).stage == "CANCELED"
+    assert runner.find("alice", job.id).state.stage == "CANCELED"
     runner.find("alice", job.id).process.wait(10)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

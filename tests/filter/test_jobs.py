@@ -92,14 +92,14 @@ def test_the_command_is_stopped_and_run_again(hub_and_runner, tmp_path, how):
         [sys.executable, "-c", DRIVER, str(shared)], cwd=PROJECT, stderr=subprocess.DEVNULL,
         env=os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token},
     )  # fmt: skip
-    while len(runner.jobs("lab")) == before or runner.jobs("lab")[0].stage == "SCHEDULING":
+    while len(runner.jobs("lab")) == before or runner.jobs("lab")[0].state.stage == "SCHEDULING":
         time.sleep(0.02)
     driver.send_signal(how)
     driver.wait(60)
     job = runner.jobs("lab")[0]
     if how == signal.SIGINT:
         # Ctrl-C takes its job along.
-        assert job.stage == "CANCELED"
+        assert job.state.stage == "CANCELED"
     run(hub, tmp_path, work.write_slowly)
     assert work.results(shared) == SQUARES
     if how == signal.SIGKILL:
