@@ -92,7 +92,7 @@ def index_publish(
     """Publish the cards below CARDS, and their index file, to the hub's index in one commit.
 
     With --signing-key the file is signed with a number and an expiry; run again, one that is half
-    expired is signed anew.
+    expired is signed again.
     """
     with connect(hub, quiet=out.quiet) as server:
         done = publish_index(cards, server, skip_bad=skip_bad, allow_empty=allow_empty, by=by)

@@ -264,7 +264,7 @@ MOST_MARKED = 10
 def affected_command(dry_run: bool, by: SigningKey | None, hub: str, out: Output) -> None:
     """Open a pull request at each published merge that was made of what was yanked, or is gone.
 
-    It marks the merge's card, or takes the mark off where the yank was lifted, and signs anew what
+    It marks the merge's card, or takes the mark off where the yank was lifted, and signs again what
     this key or workflow had signed. At most 10 new ones in one run; run again, it opens nothing
     twice.
     """
