@@ -78,7 +78,7 @@ def wire(endpoint, alter, upstream=lambda data: data):
         yield line
     finally:
         line.die()
-        thread.join(timeout=5)
+        thread.join(timeout=120)
 
 
 class Failing:
