@@ -30,6 +30,13 @@ def write_when_let(folder, number):
     write(folder, number)
 
 
+def write_when(other, folder, number):
+    """Wait until another file is there."""
+    while not other.exists():
+        time.sleep(0.05)
+    write(folder, number)
+
+
 def die_once(folder, number):
     """Task 2 is killed the first time."""
     first = folder / "first"
