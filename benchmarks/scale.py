@@ -36,7 +36,7 @@ import numpy as np
 
 from benchmarks.filter import LANGUAGE, write_texts
 from ggez_hub.data.deduplication import Signature, fingerprint, near_text_keys, similarities
-from ggez_hub.data.duplicate_search import _forest
+from ggez_hub.data.duplicate_groups import forest
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import DuplicatesSpec, FilterSpec
 from ggez_hub.evaluation.answers.cache import AnswerCache
@@ -299,11 +299,11 @@ def duplicates() -> None:
     for first, second in sorted(pairs, key=lambda pair: (pair[1], pair[0])):
         if first not in kept_by and second not in kept_by:
             kept_by[second] = first
-    forest = _forest(np.array(sorted(pairs)))
-    direct = sum((first, second) in pairs for first, second in forest.tolist())
-    share = 1 - direct / len(forest)
+    joined = forest(np.array(sorted(pairs)))
+    direct = sum((first, second) in pairs for first, second in joined.tolist())
+    share = 1 - direct / len(joined)
     print(
-        f"{ROWS:,} rows: {len(kept_by):,} are like one that stays; components take {len(forest):,}, "
+        f"{ROWS:,} rows: {len(kept_by):,} are like one that stays; components take {len(joined):,}, "
         f"of which {share:.1%} are not themselves like the one that stays"
     )
 
