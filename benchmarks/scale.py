@@ -17,6 +17,7 @@ The rows are GGEZ_BENCH_ROWS (default 40,000).
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import os
@@ -34,11 +35,11 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.filter import LANGUAGE, write_texts
+from benchmarks.filter import LANGUAGE, write_spec, write_texts
 from ggez_hub.data.deduplication import Signature, fingerprint, near_text_keys, similarities
 from ggez_hub.data.duplicate_groups import forest
 from ggez_hub.data.pipeline import run_filter
-from ggez_hub.data.spec import DuplicatesSpec, FilterSpec
+from ggez_hub.data.spec import DuplicatesSpec, FilterSpec, HeldOutSpec, RegionFilter
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.meeting import Meeting, MetAnswers
 from ggez_hub.evaluation.answers.outcomes import TaskRecord
@@ -55,6 +56,7 @@ from ggez_hub.execution import Engine, Executor, Task
 from ggez_hub.execution.tasks import Marked
 
 ROWS = int(os.environ.get("GGEZ_BENCH_ROWS", "40000"))
+PICTURES, HELD_CAPTIONS, HELD_PICTURES = 400, 1000, 60
 SIMILARITY = 0.9
 TEMPLATES = (
     "A photo of {a} in {b}",
@@ -129,22 +131,83 @@ def write_corpus(folder: Path, keep: dict[str, object], rows: int = ROWS) -> Fil
 
 
 def stages(folder: Path) -> None:
-    """Print what each stage takes in one process."""
-    spec = write_corpus(folder, {"keep": "any", "rules": [{"evidence": "metadata"}, latin()]})
+    """Print what each stage takes in one process, for captions and for pictures."""
+    cheap: dict[str, object] = {
+        "keep": "any",
+        "rules": [{"evidence": "metadata"}, latin(), {"evidence": "gazetteer"}],
+    }
+    spec = write_corpus(folder, cheap)
+    alone = spec.model_copy(update={"duplicates": "keep"})
+    held = spec.sources[0].model_copy(update={"name": "held", "parquet": "held.parquet"})
+    language = RegionFilter.model_validate(LANGUAGE)
+    print_stages("captions, metadata, script and gazetteer", alone, folder, ROWS)
+    asked = alone.model_copy(update={"keep_region": language})
+    print_stages("captions, language", asked, folder, ROWS)
+    print_stages("captions, near duplicates", spec, folder, ROWS)
+    write_held_out(folder, HELD_CAPTIONS)
+    asked = alone.model_copy(update={"held_out": HeldOutSpec(sources=[held])})
+    print_stages(f"captions, {HELD_CAPTIONS} held out", asked, folder, ROWS - HELD_CAPTIONS)
+    spec = write_pictures(folder / "pictures")
+    print_stages("pictures", spec, folder / "pictures", PICTURES)
+    held = spec.sources[0].model_copy(update={"name": "held", "parquet": "held.parquet"})
+    write_held_out(folder / "pictures", HELD_PICTURES)
+    asked = spec.model_copy(update={"held_out": HeldOutSpec(sources=[held])})
+    print_stages(
+        f"pictures, {HELD_PICTURES} held out", asked, folder / "pictures", PICTURES - HELD_PICTURES
+    )
+
+
+def print_stages(what: str, spec: FilterSpec, folder: Path, rows: int) -> None:
+    """Print the processor seconds of a filter in one process."""
     took: dict[str, float] = {}
     last = [time.process_time()]
 
-    def did(done: int, total: int, what: str) -> None:
+    def did(done: int, total: int, stage: str) -> None:
         now = time.process_time()
-        took[what] = took.get(what, 0) + now - last[0]
+        took[stage] = took.get(stage, 0) + now - last[0]
         last[0] = now
 
-    report = run_filter(spec, folder, folder / "out", did=did)
-    for what, seconds in took.items():
-        print(f"{what}: {seconds / ROWS * 10_000:.2f} s for 10,000 rows")
-    print(
-        f"all: {sum(took.values()) / ROWS * 10_000:.2f} s; {report.document['counts']['dropped']}"
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        run_filter(spec, folder, Path(out, "out"), did=did)
+    shown = ", ".join(f"{stage} {took[stage] / rows * 10_000:.2f}" for stage in took)
+    print(f"{what}: {shown} s for 10,000 rows", flush=True)
+
+
+def write_held_out(folder: Path, rows: int) -> None:
+    """Take rows of a folder out of its corpus, to be held out."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder / "rows.parquet")
+    pq.write_table(table.slice(0, rows), folder / "held.parquet")
+    pq.write_table(table.slice(rows), folder / "rows.parquet", row_group_size=5000)
+
+
+def write_pictures(folder: Path) -> FilterSpec:
+    """Pictures of about 100 kB, each with a caption, and a spec that looks for near duplicates of both."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    folder.mkdir()
+    draw, cells = np.random.default_rng(1), []
+    for _ in range(PICTURES):
+        coarse = Image.fromarray(draw.integers(0, 255, (12, 16, 3), np.uint8))
+        smooth = np.asarray(coarse.resize((800, 600), Image.Resampling.BICUBIC), np.int16)
+        noisy = np.clip(smooth + draw.integers(-20, 20, smooth.shape), 0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(noisy).save(buffer, "JPEG", quality=78)
+        cells.append({"bytes": buffer.getvalue(), "path": None})
+    print(f"pictures of {median(len(cell['bytes']) for cell in cells) / 1e3:.0f} kB", flush=True)
+    table = pa.table({"image": cells, "text": captions(PICTURES)})
+    pq.write_table(table, folder / "rows.parquet", row_group_size=100)
+    examples = [{"format": "caption", "answer": "text"}]
+    write_spec(
+        folder,
+        {"picture": "image", "examples": examples},
+        keep_region={"keep": "any", "rules": [latin()]},
     )
+    document = json.loads((folder / "spec.json").read_text())
+    return FilterSpec.model_validate(document | {"duplicates": {"similarity": SIMILARITY}})
 
 
 @dataclass(frozen=True)
