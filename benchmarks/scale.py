@@ -1,9 +1,11 @@
 """What a filter costs by stage, what would change if duplicates were components, and what shards cost.
 
-    stages      processor seconds and bytes of each stage, for 10,000 captions; from these docs/scale.md
-                has its plans
+    stages      processor seconds of each stage, for 10,000 captions and for pictures; from these docs/scale.md
+                and `filter --plan` have their estimates
     memory      the most that a task of each stage needs, each in a process of its own, for a tenth, a third
-                and all of the rows in 2 and in 8 tasks             flat but for the groups' links
+                and all of the rows in 2 and in 8 tasks
+    groups      what joining one and four million rows that share a key takes: anonymous memory (pages that no
+                file has) beside that of Python, and processor seconds                        aim flat
     workers     throughput of rules that compute, two processes against one, when both are started, and
                 the time of all, with their start                                      aim >= 1.8
     duplicates  of captions that are shaped as those of public corpora: how many rows go if each has to
@@ -24,6 +26,7 @@ import os
 import random
 import re
 import tempfile
+import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -37,7 +40,8 @@ import numpy as np
 
 from benchmarks.filter import LANGUAGE, write_spec, write_texts
 from ggez_hub.data.deduplication import Signature, fingerprint, near_text_keys, similarities
-from ggez_hub.data.duplicate_groups import forest
+from ggez_hub.data.duplicate_groups import PART, forest
+from ggez_hub.data.duplicate_search import DuplicateSearch
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import DuplicatesSpec, FilterSpec, HeldOutSpec, RegionFilter
 from ggez_hub.evaluation.answers.cache import AnswerCache
@@ -74,6 +78,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         stages(Path(name))
         memory(Path(name))
+        groups(Path(name))
         workers(Path(name))
         questions(Path(name))
     duplicates()
@@ -254,6 +259,45 @@ def memory(folder: Path, rows: int = ROWS) -> None:
             for tasks in TASKS
         ]
         print(f"{stage}: {'; '.join(peaks)} MB for {', '.join(f'{n:,}' for n in sizes)} rows")
+
+
+def groups(folder: Path, rows: int = 1_000_000) -> None:
+    """Print what the groups of rows that share one key take, for so many rows and for four times as many."""
+    for count in (rows, 4 * rows):
+        place = folder / f"groups-{count}"
+        (place / "links").mkdir(parents=True)
+        numbers = np.arange(1, count + 1)
+        links = np.stack(
+            [np.zeros_like(numbers), PART * (numbers // 5000) + numbers % 5000], axis=1
+        )
+        np.save(place / "links" / "000000.npy", links)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            peak, seconds = pool.submit(anonymous_peak, place).result()
+        print(f"groups of {count:,} linked rows: {peak / 1e6:.0f} MB, {seconds:.1f} s")
+
+
+def anonymous_peak(folder: Path) -> tuple[int, float]:
+    """Join the groups of a folder: the anonymous bytes that it takes, and processor seconds."""
+    search = DuplicateSearch(folder, DuplicatesSpec(by="text"))
+    before, seen, done = anonymous(), [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            seen.append(anonymous())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    begun = time.process_time()
+    search.group()
+    seconds = time.process_time() - begun
+    done.set()
+    watching.join()
+    return max(seen) - before, seconds
+
+
+def anonymous() -> int:
+    (line,) = re.findall(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(line) << 10
 
 
 def workers(folder: Path) -> None:
