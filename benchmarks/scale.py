@@ -56,7 +56,7 @@ from ggez_hub.evaluation.models import ModelUnderTest
 from ggez_hub.evaluation.models.generative_model import GenerativeModel, Posed
 from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.evaluation.sweep.tasks import Shard, answer_shard
-from ggez_hub.execution import Engine, Executor, Task
+from ggez_hub.execution import Engine, Executor, SharedFolder, Task
 from ggez_hub.execution.tasks import Marked
 
 ROWS = int(os.environ.get("GGEZ_BENCH_ROWS", "40000"))
@@ -222,7 +222,9 @@ class Measured(Engine):
     peaks: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
-    def open(self) -> Iterator[Executor]:
+    def open(
+        self, shared: Sequence[SharedFolder] = (), inputs: Sequence[Path] = ()
+    ) -> Iterator[Executor]:
         yield self
 
     def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
