@@ -79,7 +79,7 @@ def wire(endpoint, alter, upstream=lambda data: data):
         yield line
     finally:
         line.die()
-        thread.join(timeout=5)
+        thread.join(timeout=120)
 
 
 class Ending:
