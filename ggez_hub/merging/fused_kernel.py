@@ -51,8 +51,8 @@ class Kernel:
         if left.shape[1] < 2:
             # A sum of one term may be -0.0 in the ordinary path; here it begins with 0.0.
             return None
-        starts = [min(at, columns - self.width) for at in range(0, columns, self.width)]
-        cut = torch.stack([right[:, at : at + self.width] for at in starts])
+        parts = [right.unfold(1, self.width, self.width), right[:, None, -self.width :]]
+        cut = torch.cat(parts, 1).transpose(0, 1).contiguous()
 
         def fill(start: int, stop: int, out: torch.Tensor) -> bool | None:
             if stop - start < self.rows:
