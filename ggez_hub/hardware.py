@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 CGROUP_LIMITS = (
@@ -60,6 +62,29 @@ def device_bytes() -> int | None:
 def free_disk_bytes(out: Path) -> int:
     """Free bytes of the disk on which `out` is or will be."""
     return shutil.disk_usage(existing_part(out)).free
+
+
+@dataclass(frozen=True)
+class FullDisk:
+    """A disk with too little room: a folder on it, and its free and its needed bytes."""
+
+    folder: Path
+    free: int
+    needed: int
+
+
+def full_disks(needed: Mapping[Path, int]) -> Iterator[FullDisk]:
+    """The disks without room for the bytes that each folder needs, and a little more.
+
+    Folders of one disk share its room.
+    """
+    disks: dict[int, list[Path]] = {}
+    for folder in needed:
+        disks.setdefault(existing_part(folder).stat().st_dev, []).append(folder)
+    for folders in disks.values():
+        total, free = sum(needed[folder] for folder in folders), free_disk_bytes(folders[0])
+        if free < total * 1.02:
+            yield FullDisk(folders[0], free, total)
 
 
 def existing_part(path: Path) -> Path:

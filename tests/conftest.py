@@ -6,6 +6,7 @@ import gc
 import os
 from pathlib import Path
 
+import httpx2
 import pytest
 
 # What is imported and collected are millions of objects that stay: they are not searched for garbage, neither while they
@@ -15,6 +16,8 @@ gc.disable()
 # Before huggingface_hub is imported: it reads its environment once.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# On a machine with much else to do a server answers late, which is not an error: 5 and 10 s are what clients wait.
+os.environ |= {"HF_HUB_ETAG_TIMEOUT": "120", "HF_HUB_DOWNLOAD_TIMEOUT": "120"}
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ.pop("HF_TOKEN", None)
 # Nor from git: no filters, hooks and identities of whoever runs the tests, no repository around them.
@@ -22,6 +25,9 @@ for _name in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[_name]
 os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 os.environ |= {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
+# One object is the default of all functions of httpx2.
+for _name in ("connect", "read", "write", "pool"):
+    setattr(httpx2._config.DEFAULT_TIMEOUT_CONFIG, _name, 120.0)
 
 
 @pytest.fixture(autouse=True)

@@ -125,7 +125,7 @@ def dishonest(repos, **false_answers):
         yield hub
     finally:
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=120)
         sock.close()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
+import threading
+import time
 from contextlib import contextmanager, suppress
 from threading import Thread
 from urllib.parse import urlsplit
@@ -78,7 +79,48 @@ def wire(endpoint, alter, upstream=lambda data: data):
         yield line
     finally:
         line.die()
-        thread.join(timeout=5)
+        thread.join(timeout=120)
+
+
+class Ending:
+    """Where a piece of what connections send ends, however it is cut on its way: one thread each reads a connection."""
+
+    def __init__(self, piece):
+        self.piece = piece
+        self.seen = threading.local()
+
+    def place(self, data):
+        """Where it ends within `data`, which comes next; None if it does not."""
+        before = getattr(self.seen, "tail", b"")
+        together = before + data
+        self.seen.tail = together[1 - len(self.piece) :]
+        found = together.find(self.piece)
+        return None if found < 0 else found + len(self.piece) - len(before)
+
+
+class NotedClock:
+    """The module `time` for modules that wait: how long is noted in `waits`, and not waited."""
+
+    def __init__(self):
+        self.waits = []
+        self.sleep = self.waits.append
+
+    def __getattr__(self, name):
+        return getattr(time, name)
+
+    @classmethod
+    def of_clients(cls, monkeypatch):
+        """For all that waits before it asks a server again, and nothing else in this process."""
+        import huggingface_hub.file_download
+        import huggingface_hub.utils._http
+        import tenacity.nap
+
+        clock = cls()
+        for module in (
+            huggingface_hub.file_download, huggingface_hub.utils._http, tenacity.nap,
+        ):  # fmt: skip
+            monkeypatch.setattr(module, "time", clock)
+        return clock.waits
 
 
 class Failing:
@@ -113,8 +155,8 @@ def answer(status, **headers):
     return fault
 
 
-def altered(change, stall=0.0):
-    """A fault: the hub's answer with its body changed, and `stall` seconds in the middle of it.
+def altered(change, *, stalls=False):
+    """A fault: the hub's answer with its body changed, or half of it until the client has gone.
 
     The headers stay as they are: a shorter body is a truncated one.
     """
@@ -136,8 +178,8 @@ def altered(change, stall=0.0):
         await send(
             {"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True}
         )
-        if stall:
-            await asyncio.sleep(stall)
+        while stalls and (await receive())["type"] != "http.disconnect":
+            pass
         await send({"type": "http.response.body", "body": body[len(body) // 2 :]})
 
     return fault

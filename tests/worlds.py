@@ -132,7 +132,7 @@ def running(server):
         yield server.url
     finally:
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=120)
         server.socket.close()
 
 

@@ -40,10 +40,11 @@ def alpha_command(
     release: str | None,
     out: Output,
 ) -> None:
-    """The globalisation factor of a region, from the KOF index.
+    """Print the globalisation factor of a region, from the KOF index.
 
     alpha is the mean of the index over the region's countries, divided by 100. It is a policy
-    weight, not a fact about a culture. Beside it stand the median and the population-weighted mean.
+    weight, not a fact about a culture. The median and the population-weighted mean are printed,
+    too.
 
     With --years each year has the mean over the countries with a value in it, and the mean over the
     fixed panel: the countries with a value in every year shown.
@@ -154,7 +155,7 @@ def _shown(value: float | None) -> str:
 def grp_command(
     q_global: float, q_regional: float, region: str | None, given: float | None, out: Output
 ) -> None:
-    """Global-Regional Parity of two scores.
+    """Compute the Global-Regional Parity of two scores.
 
     GRP = alpha * global + (1 - alpha) * regional.
     """

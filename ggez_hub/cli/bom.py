@@ -28,11 +28,11 @@ from ggez_hub.registry.constants import CARD_NAME
 @hub_option
 @output_options
 def bom_command(place: Path, output: Path, hub: str, out: Output) -> None:
-    """A bill of materials as CycloneDX 1.6, made from lock and card.
+    """Write a bill of materials as CycloneDX 1.6, from lock and card.
 
     Of a pulled folder (its adapters' cards are read from the hub, or its cache), of a merge of
-    folders, or of an adapter's folder or card. Printed is how complete it is by the published rules
-    of OWASP's AIBOM generator, and which fields are missing: nothing is invented.
+    folders, or of an adapter's folder or card. Prints how complete it is by the published rules of
+    OWASP's AIBOM generator, and which fields are missing. Nothing is invented.
     """
     from ggez_hub.registry.bill_of_materials.bill import bill_text
     from ggez_hub.registry.bill_of_materials.completeness import completeness

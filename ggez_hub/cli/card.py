@@ -28,7 +28,7 @@ from ggez_hub.registry.repositories import Repositories, problems_on_hub
 
 @click.group("card", cls=Group)
 def card_command() -> None:
-    """Adapter cards: begun, checked, and completed with scores."""
+    """Adapter cards: start them, check them, add scores."""
 
 
 @card_command.command("init")
@@ -43,7 +43,7 @@ def card_command() -> None:
 def init(
     source: str, description: Description, target: Path | None, force: bool, hub: str, out: Output
 ) -> None:
-    """Begin the card of an adapter, of level declared.
+    """Start the card of an adapter, at level declared.
 
     Commits and sha256s come from the hub's listing and the files themselves, alpha from the
     region; what is not given is `unknown`. Of a base, and of a REPO, no weights are downloaded.
@@ -93,7 +93,7 @@ def validate(
 @click.argument("card", type=ANYTHING)
 @output_options
 def measure(results: Path, card: Path, out: Output) -> None:
-    """Note a sweep on the card of its adapter, with the answers beside it, as its author's claim.
+    """Write a sweep to the card of its adapter, as its author's claim, with the answers beside it.
 
     RESULTS is the folder of a sweep of one adapter; CARD is the adapter's folder, or its README.md.
     `pull` chooses beta from it until the registry has measured the adapter. Rows that the registry
@@ -134,7 +134,7 @@ def measure(results: Path, card: Path, out: Output) -> None:
 @click.argument("cards", metavar="CARD...", nargs=-1, required=True, type=ANYTHING)
 @output_options
 def joint(results: Path, cards: tuple[Path, ...], out: Output) -> None:
-    """Note a joint sweep on the cards of its adapters, with the answers beside them.
+    """Write a joint sweep to the cards of its adapters, with the answers beside them.
 
     RESULTS is the folder of a sweep over several adapters; CARD is an adapter's folder, or its
     README.md. Whoever composes these adapters then gets the betas that were best together.

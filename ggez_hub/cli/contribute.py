@@ -263,7 +263,7 @@ def publish_command(
     hub: str,
     out: Output,
 ) -> None:
-    """An adapter's folder to a repository on the hub.
+    """Publish an adapter's folder to a repository on the hub.
 
     Its card and the files that the card records are checked as `pull` will check them, and arrive
     in one commit with a version tag; repeated, nothing is sent twice.

@@ -205,8 +205,9 @@ def _unreachable(error: Any) -> Message:
     return Message(
         f"the hub could not be reached{where}: {{}}",
         "Check the network, and the address given with --hub or HF_ENDPOINT; what was already "
-        "downloaded is kept. Without a network work: `pull --offline`, from what was downloaded; "
-        "`--hub embedded`, a hub on this machine; `search --index shipped`, what there is to pull.",
+        "downloaded is kept. These work without a network: `pull --offline`, from what was "
+        "downloaded; `--hub embedded`, a hub on this machine; `search --index shipped`, a list of "
+        "what there is.",
     )
 
 

@@ -68,7 +68,9 @@ from ggez_hub.regions import Alpha, alpha
     show_default=True,
     help="Questions that an endpoint is asked at once.",
 )
-@click.option("--alpha", "given_alpha", type=SHARE, help="Instead of KOF's.")
+@click.option(
+    "--alpha", "given_alpha", type=SHARE, help="This alpha, instead of that of the KOF index."
+)
 @hub_option
 @output_options
 def eval_command(

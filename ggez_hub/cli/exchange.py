@@ -41,7 +41,7 @@ class PointFolder(click.ParamType[tuple[float, Path]]):
 def import_command(
     points: tuple[tuple[float, Path], ...], card_place: Path, target: Path, out: Output
 ) -> None:
-    """Runs of SEA-HELM as a results folder, for `card measure`, `verify` and `report`.
+    """Read runs of SEA-HELM into a results folder, for `card measure`, `verify` and `report`.
 
     BETA=FOLDER is OUTPUT_DIR/MODEL of SEA-HELM, with the runs of base + BETA * adapter; 0 is the
     base. CVQA, WorldCuisines, MaRVL and XM3600 are read, every run of them.
@@ -106,7 +106,7 @@ def export_command(
     hub: str,
     out: Output,
 ) -> None:
-    """Results or a card's evidence in the format of another harness."""
+    """Write results or a card's evidence in the format of another harness."""
     from ggez_hub.evaluation.results.evidence import open_evidence
     from ggez_hub.parity.betas import beta_key
 

@@ -21,7 +21,7 @@ WORST = 5
 
 
 @click.command("extract")
-@click.option("--base", required=True, type=FOLDER)
+@click.option("--base", required=True, type=FOLDER, help="The folder of the base.")
 @click.option("--finetuned", required=True, type=FOLDER, help="The same model, trained further.")
 @click.option(
     "--rank", metavar="R|auto", help="The rank of the LoRA, or as much as --energy needs."
@@ -47,10 +47,10 @@ def extract_command(
     target: Path,
     out: Output,
 ) -> None:
-    """A LoRA or a task vector from a full fine-tune.
+    """Extract a LoRA or a task vector from a full fine-tune.
 
-    Linear, embedding and convolution layers become a LoRA; norms and biases are saved completely. What
-    fits nowhere is named, and counted as error.
+    Linear, embedding and convolution layers become a LoRA; norms and biases are saved completely.
+    What a LoRA cannot hold is listed, and counts as error.
     """
     if (rank is None) != task_vector:
         raise UsageProblem(

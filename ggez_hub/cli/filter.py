@@ -75,10 +75,10 @@ def filter_command(
     source: str | None,
     out: Output,
 ) -> None:
-    """A training set of a region from public corpora.
+    """Make a regional training set from public corpora.
 
     SPEC is YAML with `kind: filter`. The output has parquet files that `datasets` loads, and a
-    report of what was kept and why not. It can be stopped and run again.
+    report of what was dropped and why. It can be stopped and run again.
     """
     from ggez_hub.data.spec import FilterSpec
     from ggez_hub.recipe_file import read_recipe

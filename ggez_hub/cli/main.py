@@ -27,36 +27,44 @@ class CommandEntry(NamedTuple):
 SECTIONS = {
     "Find and pull": {
         "start": CommandEntry(
-            "start", "A first model, by questions: region, kind of model, machine."
+            "start", "Pull a first model, by questions: region, kind of model, machine."
         ),
-        "pull": CommandEntry("pull", "A base model adapted to a region, merged and ready to load."),
-        "search": CommandEntry("pull", "Adapters that a hub holds, by region and family."),
-        "resolve": CommandEntry("pull", "What a pull would take, and why."),
+        "pull": CommandEntry(
+            "pull", "Pull a base model adapted to a region, merged and ready to load."
+        ),
+        "search": CommandEntry("pull", "List the adapters on a hub, by region and family."),
+        "resolve": CommandEntry("pull", "Show what a pull would take, and why."),
         "merge": CommandEntry("merge", "Merge local folders: a base and its adapters."),
         "demo": CommandEntry(
             "demo", "Pull Thai models from a hub on this machine and recompute their tables."
         ),
     },
     "Regions and parity": {
-        "regions": CommandEntry("regions", "Regions: members, languages, fallback chain."),
-        "alpha": CommandEntry("alpha", "The globalisation factor of a region, from the KOF index."),
-        "grp": CommandEntry("alpha", "Global-Regional Parity of two scores."),
+        "regions": CommandEntry("regions", "Show regions: members, languages, fallback chain."),
+        "alpha": CommandEntry(
+            "alpha", "Print the globalisation factor of a region, from the KOF index."
+        ),
+        "grp": CommandEntry("alpha", "Compute the Global-Regional Parity of two scores."),
         "kof": CommandEntry("alpha", "The KOF Globalisation Index: releases on this machine."),
     },
     "Contribute": {
         "contribute": CommandEntry(
             "contribute", "Register an adapter: from a file to a pull request."
         ),
-        "card": CommandEntry("card", "Adapter cards: begun, checked, and completed with scores."),
-        "publish": CommandEntry("contribute", "An adapter's folder to a repository on the hub."),
+        "card": CommandEntry("card", "Adapter cards: start them, check them, add scores."),
+        "publish": CommandEntry(
+            "contribute", "Publish an adapter's folder to a repository on the hub."
+        ),
     },
     "Data and training": {
-        "filter": CommandEntry("filter", "A training set of a region from public corpora."),
+        "filter": CommandEntry("filter", "Make a regional training set from public corpora."),
         "reward": CommandEntry("filter", "Reward scorers: their agreement with people."),
         "train": CommandEntry(
-            "train", "Fine-tune a base to an adapter of a region, with its card."
+            "train", "Fine-tune a base: train a regional adapter, with its card."
         ),
-        "extract": CommandEntry("extract", "A LoRA or a task vector from a full fine-tune."),
+        "extract": CommandEntry(
+            "extract", "Extract a LoRA or a task vector from a full fine-tune."
+        ),
     },
     "Evaluate": {
         "eval": CommandEntry("eval", "Measure a model on real benchmarks, for a region."),
@@ -67,30 +75,28 @@ SECTIONS = {
         "retune": CommandEntry(
             "retune", "Choose beta again for another alpha, without evaluation."
         ),
-        "report": CommandEntry("report", "Scores, parity and gates as one HTML page."),
+        "report": CommandEntry("report", "Write scores, parity and gates to one HTML page."),
         "verify": CommandEntry(
             "verify", "Check a pulled folder against its lock, or scores against predictions."
         ),
         "trust": CommandEntry("trust", "Who may sign for whom: keys, and identities of workflows."),
         "bom": CommandEntry(
-            "bom", "A bill of materials as CycloneDX 1.6, made from lock and card."
+            "bom", "Write a bill of materials as CycloneDX 1.6, from lock and card."
         ),
         "export": CommandEntry(
-            "exchange", "Results or a card's evidence in the format of another harness."
+            "exchange", "Write results or a card's evidence in the format of another harness."
         ),
         "import": CommandEntry(
             "exchange",
-            "Runs of SEA-HELM as a results folder, for `card measure`, `verify` and `report`.",
+            "Read runs of SEA-HELM into a results folder, for `card measure`, `verify` and `report`.",
         ),
-        "humans": CommandEntry(
-            "humans", "Studies: people judge what models answer or draw, and scores follow."
-        ),
+        "humans": CommandEntry("humans", "Studies: people judge what models answer or draw."),
         "reproduce": CommandEntry("reproduce", "Recheck the arithmetic of the paper's tables."),
     },
     "Serve and maintain": {
         "serve": CommandEntry("serve", "Serve a folder as a small Hugging Face hub."),
         "hub": CommandEntry(
-            "hub", "Keep the hub of a folder: accounts, quotas, garbage, mirrors, backups."
+            "hub", "Maintain the hub of a folder: accounts, quotas, garbage, mirrors, backups."
         ),
         "site": CommandEntry(
             "site", "The explorer: a map of the accepted adapters, as static files."
@@ -99,7 +105,7 @@ SECTIONS = {
         "index": CommandEntry("registry", "The index of accepted cards: build, publish, verify."),
         "registry": CommandEntry(
             "registry",
-            "For maintainers: measure cards; list what is out of date, and what a yank reaches.",
+            "For maintainers: measure cards; list what is out of date, and what a yank affects.",
         ),
     },
     "Automation": {"ci": CommandEntry("ci", "The steps of the registry's workflows.")},

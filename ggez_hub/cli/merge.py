@@ -39,7 +39,7 @@ DEFAULT_METHOD = "ggez_linear"
 
 
 @click.command("merge")
-@click.option("--base", type=FOLDER)
+@click.option("--base", type=FOLDER, help="The folder of the base.")
 @click.option(
     "--adapter",
     "adapters",
@@ -53,7 +53,7 @@ DEFAULT_METHOD = "ggez_linear"
     "betas",
     multiple=True,
     type=BETA,
-    help="The weight of the adapter: one for each, or one for all.",
+    help="How much of the adapter is added: one for each --adapter, or one for all.",
 )
 @betas_option
 @click.option(

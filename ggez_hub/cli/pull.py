@@ -36,7 +36,7 @@ offline_option = click.option(
 @click.option(
     "--lock", "lock_file", type=NEW, help="The lock file of --locked.  [default: OUT/ggez.lock]"
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done and what it costs.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done and what it costs.")
 @click.option(
     "--explain",
     is_flag=True,
@@ -44,7 +44,9 @@ offline_option = click.option(
 )
 @click.option("--show-licenses", is_flag=True, help="All that the licences ask.")
 @click.option("--verify", is_flag=True, help="Read every byte of a folder that is there already.")
-@click.option("--merge-here", is_flag=True, help="Take no merged model that others published.")
+@click.option(
+    "--merge-here", is_flag=True, help="Merge here, although others have published the result."
+)
 @click.option("--push", "repo", metavar="ORG/NAME", help="Publish the result there.")
 @click.option("--private", is_flag=True, help="Make the repository of --push private.")
 @click.option("--pr", is_flag=True, help="With --push: open a pull request instead of committing.")
@@ -61,7 +63,7 @@ def pull_command(
     out: Output,
     **options: Any,
 ) -> None:
-    """A base model adapted to a region, merged and ready to load.
+    """Pull a base model adapted to a region, merged and ready to load.
 
     Finds the region's adapter on the hub, chooses beta by Global-Regional Parity, merges through
     mergekit, and writes OUT/FAMILY/ with a lock file beside it.
@@ -98,7 +100,7 @@ def pull_command(
 def resolve_command(
     request: Request, trusted: TrustOptions, offline: bool, hub: str, out: Output
 ) -> None:
-    """What a pull would take, and why.
+    """Show what a pull would take, and why.
 
     Every candidate with its reason. Nothing is written.
     """
@@ -132,10 +134,10 @@ def search_command(
     hub: str,
     out: Output,
 ) -> None:
-    """Adapters that a hub holds, by region and family.
+    """List the adapters on a hub, by region and family.
 
-    Those of its curated index, or where it has none, of the index that ggez-hub ships. With --sha256
-    those that hold a file, and who published and registered them.
+    They are those of the hub's index, or of the index that ggez-hub ships if the hub has none. With
+    --sha256: those that contain a file, with who published and registered them.
     """
     from ggez_hub.registry.index.search import known_entries
 

@@ -21,7 +21,7 @@ LISTED_NAMES = 12
 @region_argument
 @output_options
 def regions_command(region: str | None, out: Output) -> None:
-    """Regions: members, languages, fallback chain.
+    """Show regions: members, languages, fallback chain.
 
     REGION is an ISO 3166-1 code (th), a name ("Thailand", "ไทย") or a group (southeast-asia).
     Without it the groups are listed.

@@ -89,10 +89,10 @@ def index_build(
 def index_publish(
     cards: Path, skip_bad: bool, allow_empty: bool, by: SigningKey | None, hub: str, out: Output
 ) -> None:
-    """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit.
+    """Publish the cards below CARDS, and their index file, to the hub's index in one commit.
 
     With --signing-key the file is signed with a number and an expiry; run again, one that is half
-    expired is signed anew.
+    expired is signed again.
     """
     with connect(hub, quiet=out.quiet) as server:
         done = publish_index(cards, server, skip_bad=skip_bad, allow_empty=allow_empty, by=by)
@@ -128,7 +128,7 @@ def index_verify(hub: str, out: Output) -> None:
 
 @click.group("registry", cls=Group)
 def registry_command() -> None:
-    """For maintainers: measure cards; list what is out of date, and what a yank reaches."""
+    """For maintainers: measure cards; list what is out of date, and what a yank affects."""
 
 
 registry_command.add_command(eval_command)
@@ -157,11 +157,11 @@ def stale(region: str | None, hub: str, out: Output) -> None:
 @hub_option
 @output_options
 def affected(named: str | None, hub: str, out: Output) -> None:
-    """Published merges made of an adapter, by their locks, whatever its status.
+    """List the published merges made from an adapter, by their locks, whatever its status.
 
-    Without one, those made of anything that was yanked since, or that a card names and that is gone from
-    the hub. `marked` are those whose card says so (`ci affected` proposes it); a marked one of which
-    nothing is wrong any longer is listed with what is active again.
+    Without one, those made of anything that was yanked since, or that a card names and that is gone
+    from the hub. `marked` are those whose card says so (`ci affected` proposes it); a marked one of
+    which nothing is wrong any longer is listed with what is active again.
     """
     from ggez_hub.registry.affected import affected_merges
 

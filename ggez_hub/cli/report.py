@@ -44,10 +44,10 @@ def report_command(
     hub: str,
     out: Output,
 ) -> None:
-    """Scores, parity and gates as one HTML page.
+    """Write scores, parity and gates to one HTML page.
 
-    It opens without a network. Everything on it is recomputed from the predictions of a results folder or an adapter's folder;
-    of a pulled folder those of its adapter, from the hub.
+    It opens without a network. Everything on it is recomputed from the predictions of a results
+    folder or an adapter's folder; of a pulled folder those of its adapter, from the hub.
     """
     from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
     from ggez_hub.evaluation.gates.outcome import read_limits

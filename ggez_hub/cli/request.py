@@ -77,7 +77,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         "betas",
         multiple=True,
         type=BETA,
-        help="Weight of the Delta: one for each --adapter, or one for all.",
+        help="How much of the adapter is added: one for each --adapter, or one for all.",
     )
     @click.option(
         "--policy",
@@ -85,9 +85,14 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         help="How beta is chosen: the highest GRP, or of the betas that keep this share of the "
         "scores outside the region.  [default: what the card declares]",
     )
-    @click.option("--alpha", type=SHARE, help="Instead of KOF's.")
+    @click.option("--alpha", type=SHARE, help="This alpha, instead of that of the KOF index.")
     @betas_option
-    @click.option("--method", default="ggez_linear", show_default=True)
+    @click.option(
+        "--method",
+        default="ggez_linear",
+        show_default=True,
+        help="How to merge; see `merge --help`.",
+    )
     @out_dtype_option
     @as_option("switch")
     @click.option("--allow-overlap", is_flag=True, help="Compose regions that share countries.")
@@ -99,15 +104,22 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option(
         "--accept-changed",
         is_flag=True,
-        help="Take other weights than at the first use, of an adapter whose card records no sha256.",
+        help="Take changed weights of an adapter whose card records no sha256.",
     )
-    @click.option("--fallback", type=click.Choice(["near", "wide"]), default="near")
+    @click.option(
+        "--fallback",
+        type=click.Choice(["near", "wide"]),
+        default="near",
+        show_default=True,
+        help="If the region has no adapter: its group (southeast-asia), or with wide also larger ones.",
+    )
     @click.option(
         "--trust",
         default="curated",
         show_default=True,
         metavar="curated|any|ORG,...",
         callback=_checked_trust,
+        help="Whose adapters may be taken: accepted ones; any; or those of these organisations, too.",
     )
     @index_option
     @click.option("--live", is_flag=True, help="Search the hub by tags, not the curated index.")

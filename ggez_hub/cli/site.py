@@ -110,7 +110,7 @@ def serve_command(
 def publish_command(
     repo: str, folder: Path | None, index: str | None, answers: bool, hub: str, out: Output
 ) -> None:
-    """Bring a static Space to hold the explorer, by one commit.
+    """Publish the explorer to a static Space, in one commit.
 
     The Space is made if it is not there. Files that did not change are not sent.
     """

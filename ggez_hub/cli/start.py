@@ -33,10 +33,10 @@ PURPOSES = {
 @hub_option
 @output_options
 def start_command(hub: str, out: Output) -> None:
-    """A first model, by questions: region, kind of model, machine.
+    """Pull a first model, by questions: region, kind of model, machine.
 
-    It ends in a pulled model, or in the command for the machine that it is for. Nothing is fetched
-    before you agree.
+    At the end the model is pulled, or the command for another machine is printed. Nothing is
+    fetched before you agree.
     """
     if not (on_terminal() and out.for_people):
         raise UsageProblem(

@@ -59,7 +59,7 @@ STATE_BYTES = 12
 def train_command(
     recipe: Path, target: Path | None, plan_only: bool, devices: int, hub: str, out: Output
 ) -> None:
-    """Fine-tune a base to an adapter of a region, with its card.
+    """Fine-tune a base: train a regional adapter, with its card.
 
     RECIPE is YAML with `kind: train`. It can be stopped and run again: it goes on from its last
     state. `accelerate launch --multi_gpu -m ggez_hub train ...` takes several devices, and with

@@ -158,7 +158,7 @@ def trust_add(
 
 @trust_command.command("remove")
 @click.argument("owner")
-@click.option("--signer", metavar="NAME", help="Only this one, as `trust show` names it.")
+@click.option("--signer", metavar="NAME", help="Only this one, by its name in `trust show`.")
 @output_options
 def trust_remove(owner: str, signer: str | None, out: Output) -> None:
     """Let nobody, or one signer less, sign for an OWNER."""

@@ -12,13 +12,14 @@ import click
 from httpx2 import HTTPError
 from huggingface_hub.errors import HfHubHTTPError
 
+from ggez_hub.cli.errors import explain
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FILE
 from ggez_hub.cli.people import print_study
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.cli.trust import signatures_option
 from ggez_hub.command_line import command_line
-from ggez_hub.errors import GgezError, MissingExtra, UsageProblem, first_line
+from ggez_hub.errors import GgezError, MissingExtra, UsageProblem
 from ggez_hub.hub.client import Signatures
 from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
@@ -204,9 +205,7 @@ def _print_yanked(locks: Sequence[Path], hub: str, out: Output) -> dict[str, Any
     except UsageProblem:
         raise
     except (GgezError, HfHubHTTPError, HTTPError, OSError) as problem:
-        out.note(
-            "whether anything it was made of was yanked since is not known: " + first_line(problem)
-        )
+        out.note(f"what was yanked since is not known: {explain(problem).message}")
         return {"yanked": None}
     if index.shipped:
         out.note(

@@ -20,6 +20,9 @@ from ggez_hub.embedded.time_limits import TimedProtocol
 LOCALHOST = "127.0.0.1"
 # Bytes that are read of a connection at once. asyncio's own 256 KiB are much where a client opens dozens.
 _READ = 128 << 10
+# Seconds that a connection may be idle: longer than clients keep theirs (httpx: 5), which else would send
+# the next request at the moment in which this side hangs up.
+_KEEP_ALIVE = 20
 
 
 class Protocol(TimedProtocol):
@@ -77,6 +80,7 @@ class AppServer(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE,
                 timeout_graceful_shutdown=2,
                 ssl_context_factory=None if tls is None else lambda *_: tls,
             )

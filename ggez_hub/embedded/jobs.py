@@ -16,7 +16,7 @@ import sys
 import uuid
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import BoundedSemaphore, Lock, Thread
 from typing import Literal
@@ -62,23 +62,33 @@ class JobOrder:
     seconds: int = SECONDS
 
 
-@dataclass
-class Job:
-    """A job, and what became of it. `log` is lines with the times at which they came."""
+@dataclass(frozen=True)
+class JobState:
+    """How far a job is, at one moment. `message` says why it failed."""
 
-    order: JobOrder
-    id: str = field(default_factory=lambda: uuid.uuid4().hex[:24])
     stage: Stage = "SCHEDULING"
     message: str | None = None
-    created: datetime.datetime = field(default_factory=_now)
     started: datetime.datetime | None = None
     finished: datetime.datetime | None = None
-    log: list[tuple[datetime.datetime, str]] = field(default_factory=list, repr=False)
-    process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     @property
     def is_finished(self) -> bool:
         return self.stage not in UNFINISHED
+
+
+@dataclass
+class Job:
+    """A job. `log` is lines with the times at which they came.
+
+    `state` is replaced as one value: who reads it from another thread sees no half of a change.
+    """
+
+    order: JobOrder
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:24])
+    created: datetime.datetime = field(default_factory=_now)
+    state: JobState = JobState()
+    log: list[tuple[datetime.datetime, str]] = field(default_factory=list, repr=False)
+    process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
 
 class JobRunner:
@@ -141,7 +151,7 @@ class JobRunner:
             try:
                 folder.mkdir(parents=True)
                 with self._lock:
-                    if job.is_finished:
+                    if job.state.is_finished:
                         return
                     job.process = subprocess.Popen(
                         job.order.command,
@@ -154,7 +164,7 @@ class JobRunner:
                         errors="replace",
                         start_new_session=True,
                     )
-                    job.stage, job.started = "RUNNING", _now()
+                    job.state = JobState("RUNNING", started=_now())
                 self._follow(job, job.process)
             except OSError as error:
                 self._end(job, "ERROR", f"{error.strerror}: {error.filename}")
@@ -168,19 +178,20 @@ class JobRunner:
         reading.start()
         try:
             code = process.wait(job.order.seconds)
+            message = f"exit code {code}" if code else None
         except subprocess.TimeoutExpired:
-            self._end(job, "ERROR", "Job timeout")
-            code = process.wait()
+            message = "Job timeout"
         # What it started and left would go on, and holds the log.
         _kill(process)
+        process.wait()
         reading.join(LAST_LINES)
-        self._end(job, "ERROR" if code else "COMPLETED", f"exit code {code}" if code else None)
+        self._end(job, "ERROR" if message else "COMPLETED", message)
 
     def _end(self, job: Job, stage: Stage, message: str | None) -> None:
         with self._lock:
-            if job.is_finished:
+            if job.state.is_finished:
                 return
-            job.stage, job.message, job.finished = stage, message, _now()
+            job.state = replace(job.state, stage=stage, message=message, finished=_now())
             if job.process is not None and job.process.poll() is None:
                 _kill(job.process)
 

@@ -7,8 +7,10 @@ still be under way. Packs are written anew without what goes, and replaced when 
 from __future__ import annotations
 
 import os
+import stat
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -43,8 +45,8 @@ def _prune(folder: Path, keep: Collection[str], before: float, *, dry_run: bool)
     objects = folder / "objects"
     loose = [
         path
-        for path in _loose(objects)
-        if path.parent.name + path.name not in keep and path.stat().st_mtime < before
+        for path, status in _looked_at(_loose(objects))
+        if path.parent.name + path.name not in keep and status.st_mtime < before
     ]
     packs = [
         index.with_suffix("")
@@ -61,10 +63,11 @@ def _prune(folder: Path, keep: Collection[str], before: float, *, dry_run: bool)
         freed = sum(found.values())
         # Uploads that are under way have files there, whatever `before` is.
         old = min(before, time.time() - _UPLOAD)
-        for path in (*loose, *(path for path in _leftovers(folder) if path.stat().st_mtime < old)):
-            freed += path.stat().st_size
+        left = [path for path, status in _looked_at(_leftovers(folder)) if status.st_mtime < old]
+        for path, status in _looked_at((*loose, *left)):
+            freed += status.st_size
             if not dry_run:
-                path.unlink()
+                path.unlink(missing_ok=True)
     finally:
         if not dry_run:
             _stamp(objects)
@@ -84,8 +87,15 @@ def _stamp(objects: Path) -> None:
 
 def stored_bytes(folder: Path) -> int:
     """What the objects of a repository take on disk."""
-    paths = (folder / "objects").rglob("*")
-    return sum(path.stat().st_size for path in paths if path.is_file())
+    found = _looked_at((folder / "objects").rglob("*"))
+    return sum(status.st_size for _, status in found if stat.S_ISREG(status.st_mode))
+
+
+def _looked_at(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+    """Those that are there: uploads, which need no lock, make and remove files at any moment."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            yield path, path.stat()
 
 
 def _loose(objects: Path) -> Iterator[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -86,7 +85,8 @@ class LimitTime:
             if complete:
                 # Nothing but the end of the connection is waited for.
                 return await receive()
-            began = time.monotonic()
+            now = asyncio.get_running_loop().time
+            began = now()
             try:
                 async with asyncio.timeout(min(IDLE, IDLE + received / SLOWEST - waited)):
                     message = await receive()
@@ -94,7 +94,7 @@ class LimitTime:
                 complete = True
                 problem = "The request took too long to arrive"
                 raise HubError(problem, 408, {"Connection": "close"}) from None
-            waited += time.monotonic() - began
+            waited += now() - began
             received += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             return message

@@ -18,11 +18,16 @@ class ChangedFile(GgezError):
     """A file is not the one that was recorded."""
 
 
-def check_inside(path: Path) -> None:
-    """Raise ChangedFile if a file of the cache is a link to somewhere else; it is not opened."""
+def cache_folder() -> Path:
+    """Where huggingface_hub keeps what was fetched."""
     from huggingface_hub import constants
 
-    if not path.resolve().is_relative_to(Path(constants.HF_HUB_CACHE).resolve()):
+    return Path(constants.HF_HUB_CACHE)
+
+
+def check_inside(path: Path) -> None:
+    """Raise ChangedFile if a file of the cache is a link to somewhere else; it is not opened."""
+    if not path.resolve().is_relative_to(cache_folder().resolve()):
         raise ChangedFile(
             f"{path} is a link that leads out of the cache, to {path.resolve()}",
             "Something else than a download put it there: remove it, and run this again.",
@@ -57,10 +62,9 @@ def remove_leftovers(repo: str, repo_type: str = "model") -> None:
     A download that is running holds the lock of its file, and writes: it is left alone.
     """
     from filelock import FileLock, Timeout
-    from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    cache, name = Path(constants.HF_HUB_CACHE), repo_folder_name(repo_id=repo, repo_type=repo_type)
+    cache, name = cache_folder(), repo_folder_name(repo_id=repo, repo_type=repo_type)
     # <digest>.<eight digits>.incomplete, as huggingface_hub names them
     for partial in (cache / name / "blobs").glob("*.incomplete"):
         lock = cache / ".locks" / name / f"{partial.name.partition('.')[0]}.lock"

@@ -102,7 +102,7 @@ def merge_into(
     for adapter in adapters:
         require_tensors(adapter.by_tensor, index)
     deltas = [open_delta(adapter.folder, family, index) for adapter in adapters]
-    check_space(folder, _disk_bytes(index, deltas))
+    check_space({folder: _disk_bytes(index, deltas)})
     require_engine()
     with without_collections():
         from ggez_hub.merging.engine import Weighted, execute

@@ -7,12 +7,13 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from ggez_hub.contained_files import require_contained
 from ggez_hub.errors import GgezError
 from ggez_hub.families.family import Layout
-from ggez_hub.hardware import free_disk_bytes, size_text
+from ggez_hub.hardware import full_disks, size_text
 
 # Weights in any other format than the one merged would be the base's: they are not carried over.
 WEIGHT_SUFFIXES = frozenset(
@@ -42,13 +43,13 @@ class NoSpace(GgezError):
     """The disk has too little room; nothing was written."""
 
 
-def check_space(folder: Path, needed: int) -> None:
-    """Raise NoSpace unless the disk of `folder` has `needed` bytes and a little more."""
-    free = free_disk_bytes(folder)
-    if free < needed * 1.02:
+def check_space(needed: Mapping[Path, int]) -> None:
+    """Raise NoSpace unless the disk of each folder has the bytes that it needs and a little more."""
+    for disk in full_disks(needed):
         raise NoSpace(
-            f"the disk of {folder} has {size_text(free)} free, this needs {size_text(needed)}",
-            "Free some space, or choose another disk with -o.",
+            f"the disk of {disk.folder} has {size_text(disk.free)} free, "
+            f"this needs {size_text(disk.needed)}",
+            "Free some space, or choose another disk: -o for the result, HF_HOME for downloads.",
         )
 
 

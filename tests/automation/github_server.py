@@ -176,5 +176,5 @@ def serve_github():
         yield fake
     finally:
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=120)
         listener.close()

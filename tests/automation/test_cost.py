@@ -65,7 +65,7 @@ def serving(jobs):
         yield Hub(f"http://127.0.0.1:{listener.getsockname()[1]}")
     finally:
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=120)
         listener.close()
 
 

@@ -32,6 +32,7 @@ def by_name(findings):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
+    monkeypatch.setattr("ggez_hub.installation.hub.HUB_TIMEOUT", 120.0)
     with session(tmp_path / "hub") as endpoint:
         monkeypatch.setenv("HF_ENDPOINT", endpoint)
         monkeypatch.setenv("HF_TOKEN", session_token(tmp_path / "hub"))

@@ -43,7 +43,7 @@ def test_a_folder_is_served_until_it_is_interrupted(tmp_path):
             HfApi(endpoint, token="hf_adaadaadaadaadaada").whoami()["orgs"][0]["name"] == "lovelace"
         )
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "Aborted" not in errors
     assert str(tmp_path / "hub" / "token") in errors
@@ -72,7 +72,7 @@ def test_one_server_for_each_folder(tmp_path):
     with served("--root", tmp_path / "hub") as first:
         endpoint = first.stdout.readline().strip()
         with served("--root", tmp_path / "hub") as second:
-            out, errors = second.communicate(timeout=30)
+            out, errors = second.communicate(timeout=120)
             assert second.returncode == 1
     assert not out
     assert errors.startswith("error: a server runs on")

@@ -41,8 +41,9 @@ def running(store: HubStore) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _client_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For the tests of this folder alone: those of others may follow in the same process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         patch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -71,7 +72,7 @@ def running_hub(folder: Path) -> Iterator[Hub]:
             yield Hub(store, endpoint, tokens)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     with running_hub(tmp_path_factory.mktemp("hub")) as hub:
         yield hub
@@ -82,7 +83,7 @@ def api(hub: Hub) -> HfApi:
     return hub.api()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def new_id() -> Callable[[], str]:
     numbers = itertools.count(1)
     return lambda: f"acme/repo-{next(numbers)}"

@@ -41,7 +41,7 @@ def fill(name):
 
 def ask(method, path, **body):
     headers = {"Authorization": f"Bearer {token}"}
-    answer = httpx2.request(method, endpoint + path, headers=headers, json=body or None)
+    answer = httpx2.request(method, endpoint + path, headers=headers, json=body or None, timeout=120)
     return answer.status_code, answer.text
 
 with HubStore.open(place / "hub") as store:

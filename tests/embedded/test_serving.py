@@ -55,7 +55,7 @@ def test_serve(tmp_path):
     owner = (tmp_path / "hub" / "token").read_text()
     assert HfApi(endpoint, token=owner).whoami()["name"] == "local"
     process.terminate()
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert owner not in errors
 
 

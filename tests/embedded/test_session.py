@@ -58,7 +58,7 @@ def server_pid(root):
 def wait_until_over(root):
     """Until no server runs on the folder; the test run's own limit ends what does not end."""
     files = SessionFiles(root)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         with files.joining():
             if not files.is_serving():

@@ -71,7 +71,7 @@ def rendered(place, tmp_path, hash_=""):
         "--virtual-time-budget=3000", f"--user-data-dir={tmp_path / 'profile'}",
         "--host-resolver-rules=MAP * ~NOTFOUND", "--dump-dom", place.as_uri() + hash_,
     ]  # fmt: skip
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
     return found.stdout, [line for line in found.stderr.splitlines() if "CONSOLE" in line]
 
 

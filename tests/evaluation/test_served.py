@@ -24,6 +24,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.benchmarks.replies import READER
 from ggez_hub.evaluation.models.endpoint_model import model_at
 from tests.evaluation import benchmarks as made
+from tests.faults import NotedClock
 from tests.filter.endpoint import serving
 
 OPTION = re.compile(r"^([A-Z])\. (.*)$", re.MULTILINE)
@@ -191,7 +192,7 @@ def test_a_killed_run_loses_what_is_on_its_way_alone(data, tmp_path):
                 asked.append(content[1]["text"])
                 number = len(asked)
             if number == 12 or number > 20:
-                release.wait(60)
+                release.wait(600)
         return model(content, body)
 
     out = tmp_path / "out"
@@ -216,7 +217,7 @@ def test_a_killed_run_loses_what_is_on_its_way_alone(data, tmp_path):
 
 
 def test_questions_are_asked_at_once():
-    together = Barrier(4, timeout=20)
+    together = Barrier(4, timeout=120)
 
     def waiting(content):
         together.wait()
@@ -238,8 +239,7 @@ def test_a_server_that_repeats_the_key_does_not_get_it_printed(data, tmp_path, m
 
 
 def test_a_server_may_say_when_to_come_back(monkeypatch):
-    waited = []
-    monkeypatch.setattr("tenacity.nap.time.sleep", waited.append)
+    waited = NotedClock.of_clients(monkeypatch)
     with serving(lambda _: "yes", failures=[429], retry_after="7") as (url, _):
         (found,) = ChatEndpoint(url, "m", 1, 8).complete([[{"role": "user", "content": "x"}]])
     assert found.text == "yes"

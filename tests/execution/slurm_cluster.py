@@ -106,7 +106,7 @@ def _idle():
     )
 
 
-def _wait_for(ready, folder, seconds=60):
+def _wait_for(ready, folder, seconds=120):
     deadline = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < deadline, (folder / "log").read_text(errors="replace")[-3000:]

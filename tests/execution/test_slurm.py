@@ -136,9 +136,10 @@ def test_a_job_that_somebody_cancels_says_so_and_goes_on_when_run_again(cluster,
             subprocess.run(["scancel", "--me"], check=True)
 
     with pytest.raises(EngineFailed, match="was cancelled"):
-        run(tmp_path, work.write_slowly, 8, did=cancel)
+        run(tmp_path, work.write_when_let, 8, did=cancel)
     assert len(work.results(tmp_path)) < 8
-    run(tmp_path, work.write_slowly, 8)
+    (tmp_path / "let").touch()
+    run(tmp_path, work.write_when_let, 8)
     assert len(work.results(tmp_path)) == 8
 
 
@@ -157,7 +158,7 @@ from ggez_hub.execution import Engine, run_tasks
 from tests.execution import work
 folder = Path(sys.argv[1])
 with Engine("slurm", 2).open() as executor:
-    run_tasks(executor, partial(work.write_slowly, folder), 12, folder / "squares")
+    run_tasks(executor, partial(work.write_when_let, folder), 12, folder / "squares")
 """
 
 
@@ -171,10 +172,11 @@ def test_the_command_is_stopped_and_run_again(cluster, tmp_path, how):
     driver.wait()
     if how == signal.SIGINT:
         # Ctrl-C takes its job along.
-        wait_for(lambda: queued() == "", 20)
+        wait_for(lambda: queued() == "")
         assert len(work.results(tmp_path)) < 12
+    (tmp_path / "let").touch()
     # After a kill the job goes on: it is joined, and no task runs twice.
-    run(tmp_path, work.write_slowly, 12, workers=2)
+    run(tmp_path, work.write_when_let, 12, workers=2)
     assert work.results(tmp_path) == {f"done-{n}": str(n * n) for n in range(12)}
     ran = [(tmp_path / f"ran-{n}").read_text() for n in range(12)]
     assert set(ran) == {"x"} or how == signal.SIGINT

@@ -23,6 +23,20 @@ def write_slowly(folder, number):
     write(folder, number)
 
 
+def write_when_let(folder, number):
+    """All but the first two wait for a file."""
+    while number >= 2 and not (folder / "let").exists():
+        time.sleep(0.05)
+    write(folder, number)
+
+
+def write_when(other, folder, number):
+    """Wait until another file is there."""
+    while not other.exists():
+        time.sleep(0.05)
+    write(folder, number)
+
+
 def die_once(folder, number):
     """Task 2 is killed the first time."""
     first = folder / "first"

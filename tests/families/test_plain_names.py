@@ -120,6 +120,6 @@ def test_a_merge_of_a_common_layout_imports_no_models(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", code, base, adapter, tmp_path / "out"],
-        check=True, capture_output=True, text=True, timeout=300,
+        check=True, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.stdout.splitlines() == ["4", "[]"]

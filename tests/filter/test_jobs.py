@@ -68,7 +68,7 @@ def test_a_task_that_kills_each_job_is_named(hub_and_runner, tmp_path):
 
 
 DRIVER = """
-import sys
+import signal, sys
 from functools import partial
 from pathlib import Path
 from ggez_hub.execution import SharedFolder, run_tasks
@@ -76,10 +76,12 @@ from ggez_hub.hub import Hub
 from ggez_hub.hub.job_tasks import HubJobs, JobBudget
 from tests.execution import work
 shared = Path(sys.argv[1])
+# Ctrl-C is heard, whatever started the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 executor = HubJobs(
     Hub.of_environment(), "t4-small", 1, JobBudget(1.0), "data", [SharedFolder(shared)]
 )
-run_tasks(executor, partial(work.write_slowly, shared), 5, shared / "squares")
+run_tasks(executor, partial(work.write_when, Path(sys.argv[2]), shared), 5, shared / "squares")
 """
 
 
@@ -88,19 +90,24 @@ def test_the_command_is_stopped_and_run_again(hub_and_runner, tmp_path, how):
     hub, runner = hub_and_runner
     before, shared = len(runner.jobs("lab")), tmp_path / "shared"
     shared.mkdir()
+    # A job runs on this machine, and sees it.
+    goes_on = tmp_path / "goes on"
+    command = [sys.executable, "-c", DRIVER, str(shared), str(goes_on)]
     driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(shared)], cwd=PROJECT, stderr=subprocess.DEVNULL,
+        command, cwd=PROJECT, stderr=subprocess.DEVNULL,
         env=os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token},
     )  # fmt: skip
-    while len(runner.jobs("lab")) == before or runner.jobs("lab")[0].stage == "SCHEDULING":
+    while len(runner.jobs("lab")) == before or runner.jobs("lab")[0].state.stage == "SCHEDULING":
+        assert driver.poll() is None
         time.sleep(0.02)
     driver.send_signal(how)
-    driver.wait(60)
+    driver.wait(600)
     job = runner.jobs("lab")[0]
     if how == signal.SIGINT:
         # Ctrl-C takes its job along.
-        assert job.stage == "CANCELED"
-    run(hub, tmp_path, work.write_slowly)
+        assert job.state.stage == "CANCELED"
+    goes_on.touch()
+    run(hub, tmp_path, partial(work.write_when, goes_on))
     assert work.results(shared) == SQUARES
     if how == signal.SIGKILL:
         # After a kill the job goes on: it is waited for, and nothing runs twice.
@@ -125,8 +132,8 @@ def test_the_budget_bounds_the_jobs(hub_and_runner, tmp_path):
     with pytest.raises(EngineFailed, match=r"\$0.01 of the budget are left, too little for 2"):
         run(hub, tmp_path, work.write, budget=0.01)
     assert len(runner.jobs("lab")) == before
-    run(hub, tmp_path, work.write, budget=0.05)
-    assert {job.order.seconds for job in runner.jobs("lab")[:2]} == {150}
+    run(hub, tmp_path, work.write, budget=0.5)
+    assert {job.order.seconds for job in runner.jobs("lab")[:2]} == {1500}
 
 
 def test_a_filter_has_the_bytes_of_one_process(hub_and_runner, tmp_path):

@@ -457,20 +457,21 @@ def test_pictures_do_not_depend_on_the_workers_either(tmp_path):
     ]
 
 
-# Each task that is done is a line.
+# Each task that is done is a line; with so many it waits to be killed.
 KILLED = """
 import sys, time
 from pathlib import Path
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import FilterSpec
 from ggez_hub.execution import Engine, tasks
-folder, workers = Path(sys.argv[1]), int(sys.argv[2])
+folder, workers, wanted = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 run = tasks.Marked.__call__
 def noted(self, number):
     run(self, number)
     with (folder / "log").open("a") as log:
         log.write(f"{self.markers.name} {number}\\n")
-    time.sleep(0.1)
+    while len((folder / "log").read_text().splitlines()) >= wanted:
+        time.sleep(1)
 tasks.Marked.__call__ = noted
 if __name__ == "__main__":
     spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
@@ -490,12 +491,11 @@ def test_a_kill_loses_and_repeats_nothing(tmp_path, workers):
     # While it screens, writes keys, keeps, and at the end of that.
     for wanted in (3, 15, 29, 50, 62):
         process = subprocess.Popen(
-            [sys.executable, str(tmp_path / "killed.py"), str(tmp_path), str(workers)],
+            [sys.executable, *map(str, (tmp_path / "killed.py", tmp_path, workers, wanted))],
             cwd=Path(__file__).parents[2],
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         )
-        deadline = time.monotonic() + 120
-        while len(log.read_text().splitlines()) < wanted and time.monotonic() < deadline:
+        while len(log.read_text().splitlines()) < wanted:
             time.sleep(0.01)
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)

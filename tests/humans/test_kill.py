@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 
 import httpx2
 import pytest
@@ -22,12 +25,21 @@ from .served import Client, invited, write_study
 SERVE = [sys.executable, "-c", "from ggez_hub.cli.main import main; main()", "humans", "serve"]
 
 
+def lasting_port():
+    """A free port below those that connections get, of which one could take it while the server is down."""
+    for port in range(10_000 + os.getpid() % 20_000, 32_000):
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return str(port)
+    raise AssertionError("no port is free")
+
+
 class Server:
     """`humans serve`, started again at the same address after each kill."""
 
     def __init__(self, folder):
         self.folder = folder
-        self.port = "0"
+        self.port = lasting_port()
         self.printed = []
         self.start()
 
@@ -38,7 +50,6 @@ class Server:
         )  # fmt: skip
         self.url = self.process.stdout.readline().strip()
         assert self.url, self.process.stderr.read()
-        self.port = self.url.rpartition(":")[2]
 
     def stop(self, how=signal.SIGKILL):
         self.process.send_signal(how)

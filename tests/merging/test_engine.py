@@ -443,7 +443,7 @@ class TestWriter:
         what = json.dumps([str(model.folder), *model.files])
         done = subprocess.run(
             [sys.executable, "-c", code, what, str(tmp_path / "out")],
-            check=True, capture_output=True, text=True, timeout=120,
+            check=True, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.stdout.strip() == "File too large"
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from huggingface_hub import constants, file_download
+from huggingface_hub import constants
 
 from ggez_hub import retry
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
 
-from ..faults import RESET, Failing, altered, answer, wire
+from ..faults import RESET, Ending, Failing, NotedClock, altered, answer, wire
 from ..worlds import serving
 
 WEIGHTS = "adapter_model.safetensors"
@@ -45,9 +45,7 @@ def failed(result, out):
 @pytest.fixture(autouse=True)
 def slept(monkeypatch):
     """The client waits between its retries; here it is only noted how long."""
-    waits = []
-    monkeypatch.setattr(file_download.time, "sleep", waits.append)
-    return waits
+    return NotedClock.of_clients(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +77,8 @@ def at(hub, place):
 
 @pytest.mark.parametrize("marker", [b"visual.", b'"siblings"'], ids=["weights", "listing"])
 def test_a_hub_that_dies_in_mid_answer(seeded, tmp_path, marker):
-    def die_at(data):
-        return None if marker in data else data
-
-    with wire(seeded.endpoint, die_at) as line:
+    ending = Ending(marker)
+    with wire(seeded.endpoint, lambda data: None if ending.place(data) else data) as line:
         message = failed(pull(line.endpoint, tmp_path / "out"), tmp_path / "out")
     assert "hub could not be reached" in message
     assert pull(seeded.endpoint, tmp_path / "out").exit_code == 0
@@ -107,8 +103,13 @@ def test_a_hub_that_goes_between_resolving_and_fetching(seeded, tmp_path):
 def test_a_byte_that_changes_on_the_way(seeded, world, tmp_path):
     tail = (world / "embedding" / "th" / WEIGHTS).read_bytes()[-64:]
 
+    ending = Ending(tail)
+
     def flip(data):
-        return data.replace(tail, tail[:-1] + bytes([tail[-1] ^ 1]))
+        changed = bytearray(data)
+        if end := ending.place(data):
+            changed[end - 1] ^= 1
+        return changed
 
     with wire(seeded.endpoint, flip) as line:
         message = failed(pull(line.endpoint, tmp_path / "out"), tmp_path / "out")
@@ -146,10 +147,10 @@ def test_a_hub_that_asks_for_an_hour_is_not_waited_for(failing, tmp_path, slept)
 
 def test_a_reset_in_mid_body(seeded, world, tmp_path):
     tail = (world / "embedding" / "th" / WEIGHTS).read_bytes()[-64:]
-    resets = []
+    ending, resets = Ending(tail), []
 
     def reset_once(data):
-        if tail in data and not resets:
+        if ending.place(data) and not resets:
             resets.append(1)
             return RESET
         return data
@@ -162,7 +163,8 @@ def test_a_reset_in_mid_body(seeded, world, tmp_path):
 
 def test_resets_without_end(seeded, world, tmp_path):
     tail = (world / "embedding" / "th" / WEIGHTS).read_bytes()[-64:]
-    with wire(seeded.endpoint, lambda data: RESET if tail in data else data) as line:
+    ending = Ending(tail)
+    with wire(seeded.endpoint, lambda data: RESET if ending.place(data) else data) as line:
         message = failed(pull(line.endpoint, tmp_path / "out"), tmp_path / "out")
     assert "hub could not be reached" in message
     assert pull(seeded.endpoint, tmp_path / "out").exit_code == 0
@@ -190,11 +192,12 @@ def test_a_hub_that_holds_another_file(failing, tmp_path):
     assert pull(failing.endpoint, tmp_path / "out").exit_code == 0
 
 
-@pytest.mark.parametrize("times", [1, 1000], ids=["once", "always"])
-def test_a_stalled_body(failing, tmp_path, monkeypatch, times):
-    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
-    failing.fails.append((at(failing, BODY), times, altered(lambda body: body, stall=1.5)))
-    result = pull(failing.endpoint, tmp_path / "out")
+@pytest.mark.parametrize(("times", "limit"), [(1, 1), (1000, 0.1)], ids=["once", "always"])
+def test_a_stalled_body(failing, tmp_path, monkeypatch, times, limit):
+    failing.fails.append((at(failing, BODY), times, altered(lambda body: body, stalls=True)))
+    with monkeypatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", limit)
+        result = pull(failing.endpoint, tmp_path / "out")
     if times == 1:
         assert result.exit_code == 0, result.output
         return
@@ -207,7 +210,7 @@ def test_a_stalled_listing(failing, tmp_path, monkeypatch):
     from ggez_hub.hub import guard
 
     monkeypatch.setitem(guard.TIMEOUTS, "read", 0.2)
-    failing.fails.append((INFO, 1000, altered(lambda body: body, stall=1.5)))
+    failing.fails.append((INFO, 1000, altered(lambda body: body, stalls=True)))
     message = failed(pull(failing.endpoint, tmp_path / "out"), tmp_path / "out")
     assert "hub could not be reached" in message
 

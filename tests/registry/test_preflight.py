@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 from ggez_hub import hardware
 from ggez_hub.cli.main import cli
@@ -105,12 +106,36 @@ def test_the_largest_tensor_decides_the_memory(seeded, world, tmp_path, monkeypa
 def test_what_this_machine_lacks_does_not_fit(seeded, tmp_path, monkeypatch, what):
     resolution = resolve(Request("th"), seeded).resolution
     assert preflight.preflight(resolution, seeded, tmp_path / "x").fits
-    monkeypatch.setattr(preflight, what, lambda *_: 1000)
+    module = hardware if what == "free_disk_bytes" else preflight
+    monkeypatch.setattr(module, what, lambda *_: 1000)
     costs = preflight.preflight(resolution, seeded, tmp_path / "x")
     assert not costs.fits
     (lacking,) = costs.lacking
     assert ("disk" in lacking) is (what == "free_disk_bytes")
     assert "1 kB" in lacking
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="another disk is needed")
+def test_what_is_fetched_and_the_result_may_have_disks_of_their_own(seeded, tmp_path, monkeypatch):
+    resolution = resolve(Request("th"), seeded).resolution
+    total = preflight.preflight(resolution, seeded, tmp_path / "x").disk_bytes
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", other)
+        costs = preflight.preflight(resolution, seeded, tmp_path / "x")
+        fetched, written = costs.fetch_bytes, costs.disk_bytes - costs.fetch_bytes
+        assert costs.disk_bytes >= total > fetched > 0
+
+        def lacking(there, here):
+            free = {Path(other): there, tmp_path / "x": here}
+            monkeypatch.setattr(hardware, "free_disk_bytes", free.__getitem__)
+            return preflight.preflight(resolution, seeded, tmp_path / "x").lacking
+
+        # Each has room for its part, and neither for both.
+        assert lacking(fetched * 1.03, written * 1.03) == ()
+        (full,) = lacking(fetched, written * 1.03)
+        assert full.endswith(f"are free where {other} is to be")
+        (full,) = lacking(fetched * 1.03, written)
+        assert full.endswith(f"are free where {tmp_path / 'x'} is to be")
 
 
 def test_what_cannot_be_written_is_known_before_the_hub_is_asked(tmp_path):
@@ -128,7 +153,7 @@ def test_what_cannot_be_written_is_known_before_the_hub_is_asked(tmp_path):
 
 
 def test_an_error_is_all_that_is_printed(seeded, tmp_path, monkeypatch):
-    monkeypatch.setattr("ggez_hub.merging.side_files.free_disk_bytes", lambda _: 1000)
+    monkeypatch.setattr("ggez_hub.hardware.free_disk_bytes", lambda _: 1000)
     result = pull(seeded, "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "has 1 kB free, this needs" in result.stderr

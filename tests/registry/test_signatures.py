@@ -160,12 +160,15 @@ def test_rotation(model, keys, tmp_path):
     private, public = keys
     bundle = sign(model, private)
     new_private, new_public = new_key(tmp_path, "next")
-    old = Signer(owners=("org",), key=public.read_text(), until=TODAY)
+    signed = verify_bundle(bundle, trust(public, "org"), "org").signed
+    # Not of this moment, which may be another day.
+    last = signed.astimezone(datetime.UTC).date()
+    old = Signer(owners=("org",), key=public.read_text(), until=last)
     new = Signer(owners=("org",), key=new_public.read_text())
     policy = TrustPolicy(signers=(old, new))
     assert verify_bundle(bundle, policy, "org").signer == old
     assert verify_bundle(sign(model, new_private), policy, "org").signer == new
-    expired = policy.with_signer(old.model_copy(update={"until": TODAY - DAY}))
+    expired = policy.with_signer(old.model_copy(update={"until": last - DAY}))
     with pytest.raises(BadSignature, match="its last day"):
         verify_bundle(bundle, expired, "org")
 

@@ -41,7 +41,7 @@ def test_the_bare_name_on_a_terminal_ends_in_a_model(seeded, tmp_path):
     # What is no region is asked for again.
     script = [("Which country", "Atlantis"), ("Which country", "ไทย"), ("Where will", ""),
               ("Pull it?", "")]  # fmt: skip
-    seen, read, deadline = "", 0, time.monotonic() + 120
+    seen, read, deadline = "", 0, time.monotonic() + 600
     while time.monotonic() < deadline:
         if select.select([leader], [], [], 1)[0]:
             try:

@@ -39,7 +39,7 @@ needs_packages = pytest.mark.skipif(
 def node(*arguments, **options):
     done = subprocess.run(
         ["node", *map(str, arguments)],
-        cwd=SOURCES, capture_output=True, text=True, timeout=120, check=False, **options,
+        cwd=SOURCES, capture_output=True, text=True, timeout=600, check=False, **options,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout

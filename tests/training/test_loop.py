@@ -211,12 +211,12 @@ sharded = pytest.mark.parametrize(
 )
 
 
-def launch_command(path, out, *options):
+def launch_command(path, out, *options, program="ggez_hub"):
     return [
         sys.executable, "-m", "accelerate.commands.launch", *options, "--num_processes", "2",
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
         "--num_cpu_threads_per_process", "1", "--main_process_port", "0",
-        "-m", "ggez_hub", "train", str(path), "-o", str(out), "--json",
+        "-m", program, "train", str(path), "-o", str(out), "--json",
     ]  # fmt: skip
 
 
@@ -294,7 +294,8 @@ def test_a_sharded_run_that_is_killed_goes_on(material, tmp_path, sharding):
     for name in ("two", "one"):
         out = tmp_path / name
         process = subprocess.Popen(
-            launch_command(path, out, *SHARDED[sharding]), env=LAUNCHED,
+            launch_command(path, out, *SHARDED[sharding], program="tests.training.halting"),
+            env=LAUNCHED,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         while not (found := list(tmp_path.glob(f".{name}.training/*/tune/state.safetensors"))):
@@ -306,7 +307,7 @@ def test_a_sharded_run_that_is_killed_goes_on(material, tmp_path, sharding):
             each.kill()
         process.wait()
         psutil.wait_procs(killed)
-        assert 0 < read_progress(found[0]).step < 30
+        assert 0 < read_progress(found[0]).step <= 3
         assert not out.exists()
         if name == "two":
             launch(path, out, sharding)

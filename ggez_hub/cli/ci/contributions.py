@@ -108,8 +108,8 @@ MOST_NEW = 10
 def adopt_command(repository: Path, hub: str, out: Output) -> None:
     """Open a pull request here for each card that was proposed to the index on the hub.
 
-    At most MOST_NEW in one run: proposals cost nothing on the hub. Run again, it brings them up to
-    date, opens more, and nothing twice.
+    At most 10 new ones in one run, since anybody can make proposals on the hub. Run again, it
+    brings them up to date, opens more, and nothing twice.
     """
     from ggez_hub.automation.github import GitHub
     from ggez_hub.automation.registry_pull_requests import to_adopt

@@ -40,7 +40,7 @@ NOTHING = "The evaluation ended without a result: see the run.\n"
 @event_options
 @output_options
 def authorise_command(repository: Path, event: Path | None, out: Output) -> None:
-    """Whether a `/ggez evaluate` comes from somebody who may; the commit that it is for."""
+    """Check who wrote `/ggez evaluate`, and for which commit."""
     from ggez_hub.automation.event import CommentEvent, order, read_event
     from ggez_hub.automation.github import GitHub
 
@@ -56,8 +56,9 @@ def authorise_command(repository: Path, event: Path | None, out: Output) -> None
 @hub_option
 @output_options
 def plan_command(repository: Path, order: Order, hub: str, out: Output) -> None:
-    """What an evaluation costs in bytes, hours and dollars, and where it runs; over budget ends with 3.
+    """Print what an evaluation costs in bytes, hours and dollars, and where it runs.
 
+    Ends with 3 if it is over budget.
     Gives `where` to the jobs after it, runner or hf-jobs, or `reason` if it stops them.
     """
     from ggez_hub.automation.budget import read_budget

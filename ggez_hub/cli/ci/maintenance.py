@@ -35,12 +35,13 @@ if TYPE_CHECKING:
 def pin_command(
     files: tuple[Path, ...], repository: Path, only_check: bool, hub: str, out: Output
 ) -> None:
-    """Turn `main` into the commit that it is now, in cards and recipes.
+    """Replace `main` by its current commit, in cards and recipes.
 
     All accepted cards and recipes of the clone if no file is named, and the image of its jobs: the
-    tag gets the digest that its registry reports. Comments and form stay. What differs from what others
-    record (recipes/expected.yaml) is printed; what the hub has is written. A file one of whose
-    repositories cannot be asked is left unchanged; --check ends with 1 if anything is not pinned.
+    tag gets the digest that its registry reports. Comments and form stay. What differs from what
+    others record (recipes/expected.yaml) is printed; what the hub has is written. A file one of
+    whose repositories cannot be asked is left unchanged; --check ends with 1 if anything is not
+    pinned.
     """
     from ggez_hub.automation.budget import PLACE
     from ggez_hub.automation.commit_pins import NotPinned, Pinner, pinnable
@@ -263,8 +264,9 @@ MOST_MARKED = 10
 def affected_command(dry_run: bool, by: SigningKey | None, hub: str, out: Output) -> None:
     """Open a pull request at each published merge that was made of what was yanked, or is gone.
 
-    It marks the merge's card, or takes the mark off where the yank was lifted, and signs anew what this
-    key or workflow had signed. At most 10 new ones in one run; run again, it opens nothing twice.
+    It marks the merge's card, or takes the mark off where the yank was lifted, and signs again what
+    this key or workflow had signed. At most 10 new ones in one run; run again, it opens nothing
+    twice.
     """
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -13,7 +13,7 @@ from ggez_hub.cli.hub.webhooks import webhook_command
 
 @click.group("hub", cls=Group)
 def hub_command() -> None:
-    """Keep the hub of a folder: accounts, quotas, garbage, mirrors, backups."""
+    """Maintain the hub of a folder: accounts, quotas, garbage, mirrors, backups."""
 
 
 for _command in (

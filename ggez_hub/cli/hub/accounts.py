@@ -221,7 +221,10 @@ def token_add_command(store: HubStore, user: str, scope: str, out: Output) -> No
 @store_option
 @output_options
 def token_list_command(store: HubStore, user: str | None, out: Output) -> None:
-    """List the tokens of a user, or all, by ids that open nothing."""
+    """List the tokens of a user, or all, by their ids.
+
+    An id is not a secret: it opens nothing.
+    """
     found = tokens(store, user)
     out.document([asdict(token) for token in found])
 

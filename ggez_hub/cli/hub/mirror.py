@@ -67,9 +67,10 @@ def mirror_command(
 ) -> None:
     """Copy a repository at a commit into an embedded hub, for a place without a network.
 
-    With --root its history comes, too, by git: every commit keeps its id. With --hub the files come as
-    one new commit. Every file is compared with the digest that the source lists. Run it again after
-    it was interrupted, or when the source has changed: what is there does not come again.
+    With --root its history is copied, too: every commit keeps its id. With --hub the files are
+    copied, as one new commit. Every file is compared with the digest that the source lists. Run it
+    again after an interruption, or when the source has changed: files that are there are not
+    transferred again.
     """
     from ggez_hub.embedded import HubStore
     from ggez_hub.hub.mirror import mirror

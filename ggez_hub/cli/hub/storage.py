@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     show_default=True,
     metavar="HOURS",
     type=Number(min=0),
-    help="What came or was counted on so lately stays: its commit may be on its way.",
+    help="Keep what is newer than this, or was promised to a client: a commit may need it.",
 )
 @click.option("--dry-run", is_flag=True, help="Measure what would go; remove nothing.")
 @store_option
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 def gc_command(store: HubStore, grace: float, dry_run: bool, out: Output) -> None:
     """Remove what no branch, tag or pull request needs: large files, chunks, git objects.
 
-    It may run while the hub serves and takes uploads, and be killed and run again. What a squash or a
-    deleted branch left can be reached by commit id until then.
+    It may run while the hub serves and takes uploads, and can be killed and run again. Until then,
+    what a squash or a deleted branch left can be reached by commit id.
     """
     from ggez_hub.embedded.garbage import collect
     from ggez_hub.embedded.sessions import SessionFiles

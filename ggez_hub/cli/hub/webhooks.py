@@ -34,7 +34,7 @@ def webhook_command() -> None:
 def webhook_add_command(
     store: HubStore, url: str, watched: str, secret: str | None, out: Output
 ) -> None:
-    """Tell an address of what happens to repositories, and print the secret that it gets.
+    """Send the events of repositories to an address, and print the secret of the webhook.
 
     `serve` has to be given the host of the address with --webhook-host.
     """

@@ -10,7 +10,7 @@ from ggez_hub.cli.humans import demo, exchange, score, study
 
 @click.group("humans", cls=Group)
 def humans_command() -> None:
-    """Studies: people judge what models answer or draw, and scores follow."""
+    """Studies: people judge what models answer or draw."""
 
 
 for _command in (

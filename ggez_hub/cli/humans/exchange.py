@@ -40,10 +40,10 @@ def export_command(
     license_id: str | None,
     out: Output,
 ) -> None:
-    """A study for Label Studio or potato, or its ratings as a data set with card and Croissant file.
+    """Write a study for Label Studio or potato, or its ratings as a data set for the Hub.
 
-    A project names no model; judgements that are there come along. What is judged in it returns with
-    `humans import`. A data set needs scores: `humans score DIR` comes first.
+    A project names no model; judgements made so far are included. `humans import` reads what is
+    judged in it. A data set needs scores: `humans score DIR` comes first.
     """
     from ggez_hub.humans.exchange import label_studio, potato
     from ggez_hub.humans.exchange.data_set import write_data_set
@@ -93,10 +93,10 @@ def import_command(
     kind: Literal["person", "simulated"],
     out: Output,
 ) -> None:
-    """Ratings made in Label Studio or potato, of a project that `humans export` wrote.
+    """Read ratings made in Label Studio or potato, in a project that `humans export` wrote.
 
-    A file of Label Studio's JSON, or a project of potato. Annotators become pseudonyms; importing again
-    adds what is new. `humans score DIR` then scores them with the rest.
+    FILE_OR_FOLDER is a JSON file of Label Studio, or a project of potato. Annotators become
+    pseudonyms; importing again adds what is new. `humans score DIR` then scores them with the rest.
     """
     from ggez_hub.humans.exchange import label_studio, potato
     from ggez_hub.humans.exchange.tasks import import_annotations

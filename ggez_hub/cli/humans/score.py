@@ -23,7 +23,7 @@ from ggez_hub.regions import Alpha, find_region
     "--without", "without", multiple=True, metavar="RATER", help="Leave a rater out; recorded."
 )
 @click.option(
-    "--card", type=ANYTHING, help="Note the scores on this card, with the ratings beside it."
+    "--card", type=ANYTHING, help="Write the scores to this card, with the ratings beside it."
 )
 @click.option(
     "--measured-by",
@@ -41,7 +41,7 @@ def score_command(
     measured_by: Literal["self", "registry"],
     out: Output,
 ) -> None:  # fmt: skip
-    """Scores of a study, with intervals over raters and items: ratings.parquet and scores.json.
+    """Compute the scores of a study: ratings.parquet and scores.json, with intervals.
 
     Human Global-Regional Parity weighs raters of the rest of the world and of the region. Ranks and
     preferences are shown as differences within the study. `verify DIR` recomputes all of it.

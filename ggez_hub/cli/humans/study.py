@@ -33,9 +33,9 @@ ADDRESS = "http://127.0.0.1:8000"
 @hub_option
 @output_options
 def new_command(file: Path, target: Path | None, plan: bool, hub: str, out: Output) -> None:
-    """Make a study of a YAML file: models, items and outputs, pinned by their digests.
+    """Make a study from a YAML file: models, items and outputs, pinned by their digests.
 
-    Models are asked on this machine, unless their outputs are there or a results folder holds them.
+    Models are asked on this machine, unless the items or a results folder have their outputs.
     """
     from ggez_hub.humans.pinning import make_study
 
@@ -127,8 +127,15 @@ def _groups(study: Study) -> dict[tuple[Side, str], int]:
 @click.option("--side", type=SIDES, required=True, help="Where the raters are from.")
 @click.option("--language", required=True, metavar="TAG", help="In which they work: th, en, ...")
 @click.option("--kind", type=KINDS, default="person", show_default=True,
-              help="Ratings of scripts are simulated for ever: they never rank or gate.")  # fmt: skip
-@click.option("-n", "count", type=click.IntRange(1, 1000), default=1, show_default=True)
+              help="simulated: for scripts; their ratings are never used for ranking or gates.")  # fmt: skip
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="How many raters.",
+)
 @click.option(
     "--address", default=ADDRESS, show_default=True, help="Where raters reach `humans serve`."
 )
@@ -157,7 +164,7 @@ def invite_command(
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @output_options
 def raters_command(folder: Path, out: Output) -> None:
-    """The raters of a study, by pseudonym, and how far they are."""
+    """List the raters of a study, by pseudonym, with their progress."""
     study, store = read_study(folder), Store(folder)
     raters = store.raters()
     rows: list[dict[str, Any]] = [
@@ -228,8 +235,8 @@ def forget_command(folder: Path, rater: str, out: Output) -> None:
 def serve_command(folder: Path, host: str, port: int, address: str | None, out: Output) -> None:
     """Serve a study to its raters: a page for phones and computers, in their languages.
 
-    Each rater opens the link of an invitation (humans invite). Every judgement is on the disk before
-    the next item is shown. Ctrl-C ends it; it can be started again at any time.
+    Each rater opens the link of an invitation (humans invite). Every judgement is on the disk
+    before the next item is shown. Ctrl-C ends it; it can be started again at any time.
     """
     from ggez_hub.humans.server import serve
 

@@ -92,10 +92,11 @@ def list_jobs(request: Request) -> Response:
     runner, namespace = _seen(request)
     labels = {tuple(each.partition("=")[::2]) for each in request.query_params.getlist("label")}
     stages = set(request.query_params.getlist("stage"))
+    labelled = [j for j in runner.jobs(namespace) if labels <= set(j.order.labels.items())]
     found = [
-        document(job)
-        for job in runner.jobs(namespace)
-        if labels <= set(job.order.labels.items()) and (not stages or job.stage in stages)
+        shown
+        for shown in map(document, labelled)
+        if not stages or shown["status"]["stage"] in stages
     ]
     return JSONResponse(found)
 
@@ -125,7 +126,7 @@ async def _events(job: Job, sent: int) -> AsyncIterator[str]:
     silent = 0.0
     while True:
         # Asked before the log, which is complete then.
-        ended = job.is_finished
+        ended = job.state.is_finished
         lines = job.log[sent:]
         sent += len(lines)
         for came, line in lines:
@@ -159,14 +160,14 @@ def hardware(request: Request) -> Response:
 
 def document(job: Job) -> Mapping[str, Any]:
     """A job in the words of the Hub; of its secrets the names alone."""
-    order, now = job.order, datetime.datetime.now(datetime.UTC)
-    end, started = job.finished or now, job.started
+    order, state = job.order, job.state
+    end, started = state.finished or datetime.datetime.now(datetime.UTC), state.started
     return {
         "type": "job",
         "id": job.id,
         "createdAt": _time(job.created),
         "startedAt": None if started is None else _time(started),
-        "finishedAt": None if job.finished is None else _time(job.finished),
+        "finishedAt": None if state.finished is None else _time(state.finished),
         "dockerImage": order.image,
         "command": list(order.command),
         "arguments": [],
@@ -175,7 +176,7 @@ def document(job: Job) -> Mapping[str, Any]:
         "flavor": order.machine,
         "labels": dict(order.labels),
         "timeoutSeconds": order.seconds,
-        "status": {"stage": job.stage, "message": job.message, "failureCount": 0},
+        "status": {"stage": state.stage, "message": state.message, "failureCount": 0},
         "durations": {
             "schedulingSecs": int(((started or end) - job.created).total_seconds()),
             "runningSecs": None if started is None else int((end - started).total_seconds()),

@@ -61,7 +61,7 @@ def extract_task_vector(
     placed = consecutive((key, dtype, shape) for key, (dtype, shape, _) in ordered)
     extracted: list[Extracted] = []
     with lock_output(out), atomic_folder(out) as folder:
-        check_space(folder, sum(info.nbytes for info in placed.values()))
+        check_space({folder: sum(info.nbytes for info in placed.values())})
         with (folder / WEIGHTS).open("xb") as file:
             write_header(file, placed, {"format": "pt"})
             for key, (dtype, _, tensor) in ordered:

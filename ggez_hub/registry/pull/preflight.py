@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.errors import GgezError
-from ggez_hub.hardware import device_bytes, free_disk_bytes, memory_bytes, size_text
+from ggez_hub.hardware import device_bytes, full_disks, memory_bytes, size_text
 from ggez_hub.hub import Hub
+from ggez_hub.hub.cache import cache_folder
 from ggez_hub.hub.sparse_copy import tensors
 from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.registry.adapter_kinds import form_of
@@ -40,6 +41,10 @@ class Preflight:
     gated: tuple[str, ...]
     licences: tuple[str, ...]
     lacking: tuple[str, ...]
+
+    def bytes_by_folder(self, out: Path) -> dict[Path, int]:
+        """Bytes that the result in `out` takes, and what is fetched for it in the cache."""
+        return _by_folder(out, self.fetch_bytes, self.disk_bytes)
 
     @property
     def fits(self) -> bool:
@@ -79,15 +84,19 @@ def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
         vram_bytes=vram,
         gated=tuple(p.repo for p, _ in fetched if p.gated),
         licences=tuple(sorted({p.license for p in resolution.inputs})),
-        lacking=tuple(_lacking(out, disk, ram, vram)),
+        lacking=tuple(_lacking(_by_folder(out, missing, disk), ram, vram)),
     )
 
 
-def _lacking(out: Path, disk: int, ram: int, vram: int) -> Iterator[str]:
+def _by_folder(out: Path, fetched: int, disk: int) -> dict[Path, int]:
+    return {out: disk - fetched} | ({cache_folder(): fetched} if fetched else {})
+
+
+def _lacking(needed: Mapping[Path, int], ram: int, vram: int) -> Iterator[str]:
     """The words for each of disk, memory and device of which more is needed than there is."""
-    free, memory, device = free_disk_bytes(out), memory_bytes(), device_bytes()
-    if disk >= free:
-        yield f"too little disk: {size_text(free)} are free where {out} is to be"
+    memory, device = memory_bytes(), device_bytes()
+    for disk in full_disks(needed):
+        yield f"too little disk: {size_text(disk.free)} are free where {disk.folder} is to be"
     if ram >= (memory or math.inf):
         yield f"does not fit this machine, which has {size_text(memory or 0)} of memory"
     if vram >= (device or math.inf):

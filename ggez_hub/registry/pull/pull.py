@@ -65,7 +65,7 @@ def check(planned: PullPlan, hub: Hub, out: Path, *, verify: bool = False) -> Pr
         return None
     form_of(resolution).check(resolution)
     costs = preflight(resolution, hub, out)
-    check_space(out, costs.disk_bytes)
+    check_space(costs.bytes_by_folder(out))
     return costs
 
 
@@ -99,7 +99,7 @@ def carry_out(
         form.check(resolution)
         if costs is None:
             costs = preflight(resolution, hub, out)
-            check_space(out, costs.disk_bytes)
+            check_space(costs.bytes_by_folder(out))
         made = _published(resolution, hub, owners, costs.fetch_bytes, planned.lock)
         if made is None:
             inputs = _fetched(resolution, form, hub, place)
