@@ -1,9 +1,11 @@
 """What a filter costs by stage, what would change if duplicates were components, and what shards cost.
 
-    stages      processor seconds and bytes of each stage, for 10,000 captions; from these docs/scale.md
-                has its plans
+    stages      processor seconds of each stage, for 10,000 captions and for pictures; from these docs/scale.md
+                and `filter --plan` have their estimates
     memory      the most that a task of each stage needs, each in a process of its own, for a tenth, a third
-                and all of the rows in 2 and in 8 tasks             flat but for the groups' links
+                and all of the rows in 2 and in 8 tasks
+    groups      what joining one and four million rows that share a key takes: anonymous memory (pages that no
+                file has) beside that of Python, and processor seconds                        aim flat
     workers     throughput of rules that compute, two processes against one, when both are started, and
                 the time of all, with their start                                      aim >= 1.8
     duplicates  of captions that are shaped as those of public corpora: how many rows go if each has to
@@ -17,12 +19,14 @@ The rows are GGEZ_BENCH_ROWS (default 40,000).
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import os
 import random
 import re
 import tempfile
+import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -34,11 +38,12 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.filter import LANGUAGE, write_texts
+from benchmarks.filter import LANGUAGE, write_spec, write_texts
 from ggez_hub.data.deduplication import Signature, fingerprint, near_text_keys, similarities
-from ggez_hub.data.duplicate_search import _forest
+from ggez_hub.data.duplicate_groups import PART, forest
+from ggez_hub.data.duplicate_search import DuplicateSearch
 from ggez_hub.data.pipeline import run_filter
-from ggez_hub.data.spec import DuplicatesSpec, FilterSpec
+from ggez_hub.data.spec import DuplicatesSpec, FilterSpec, HeldOutSpec, RegionFilter
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.meeting import Meeting, MetAnswers
 from ggez_hub.evaluation.answers.outcomes import TaskRecord
@@ -51,10 +56,11 @@ from ggez_hub.evaluation.models import ModelUnderTest
 from ggez_hub.evaluation.models.generative_model import GenerativeModel, Posed
 from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.evaluation.sweep.tasks import Shard, answer_shard
-from ggez_hub.execution import Engine, Executor, Task
+from ggez_hub.execution import Engine, Executor, SharedFolder, Task
 from ggez_hub.execution.tasks import Marked
 
 ROWS = int(os.environ.get("GGEZ_BENCH_ROWS", "40000"))
+PICTURES, HELD_CAPTIONS, HELD_PICTURES = 400, 1000, 60
 SIMILARITY = 0.9
 TEMPLATES = (
     "A photo of {a} in {b}",
@@ -72,6 +78,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         stages(Path(name))
         memory(Path(name))
+        groups(Path(name))
         workers(Path(name))
         questions(Path(name))
     duplicates()
@@ -129,22 +136,83 @@ def write_corpus(folder: Path, keep: dict[str, object], rows: int = ROWS) -> Fil
 
 
 def stages(folder: Path) -> None:
-    """Print what each stage takes in one process."""
-    spec = write_corpus(folder, {"keep": "any", "rules": [{"evidence": "metadata"}, latin()]})
+    """Print what each stage takes in one process, for captions and for pictures."""
+    cheap: dict[str, object] = {
+        "keep": "any",
+        "rules": [{"evidence": "metadata"}, latin(), {"evidence": "gazetteer"}],
+    }
+    spec = write_corpus(folder, cheap)
+    alone = spec.model_copy(update={"duplicates": "keep"})
+    held = spec.sources[0].model_copy(update={"name": "held", "parquet": "held.parquet"})
+    language = RegionFilter.model_validate(LANGUAGE)
+    print_stages("captions, metadata, script and gazetteer", alone, folder, ROWS)
+    asked = alone.model_copy(update={"keep_region": language})
+    print_stages("captions, language", asked, folder, ROWS)
+    print_stages("captions, near duplicates", spec, folder, ROWS)
+    write_held_out(folder, HELD_CAPTIONS)
+    asked = alone.model_copy(update={"held_out": HeldOutSpec(sources=[held])})
+    print_stages(f"captions, {HELD_CAPTIONS} held out", asked, folder, ROWS - HELD_CAPTIONS)
+    spec = write_pictures(folder / "pictures")
+    print_stages("pictures", spec, folder / "pictures", PICTURES)
+    held = spec.sources[0].model_copy(update={"name": "held", "parquet": "held.parquet"})
+    write_held_out(folder / "pictures", HELD_PICTURES)
+    asked = spec.model_copy(update={"held_out": HeldOutSpec(sources=[held])})
+    print_stages(
+        f"pictures, {HELD_PICTURES} held out", asked, folder / "pictures", PICTURES - HELD_PICTURES
+    )
+
+
+def print_stages(what: str, spec: FilterSpec, folder: Path, rows: int) -> None:
+    """Print the processor seconds of a filter in one process."""
     took: dict[str, float] = {}
     last = [time.process_time()]
 
-    def did(done: int, total: int, what: str) -> None:
+    def did(done: int, total: int, stage: str) -> None:
         now = time.process_time()
-        took[what] = took.get(what, 0) + now - last[0]
+        took[stage] = took.get(stage, 0) + now - last[0]
         last[0] = now
 
-    report = run_filter(spec, folder, folder / "out", did=did)
-    for what, seconds in took.items():
-        print(f"{what}: {seconds / ROWS * 10_000:.2f} s for 10,000 rows")
-    print(
-        f"all: {sum(took.values()) / ROWS * 10_000:.2f} s; {report.document['counts']['dropped']}"
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        run_filter(spec, folder, Path(out, "out"), did=did)
+    shown = ", ".join(f"{stage} {took[stage] / rows * 10_000:.2f}" for stage in took)
+    print(f"{what}: {shown} s for 10,000 rows", flush=True)
+
+
+def write_held_out(folder: Path, rows: int) -> None:
+    """Take rows of a folder out of its corpus, to be held out."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder / "rows.parquet")
+    pq.write_table(table.slice(0, rows), folder / "held.parquet")
+    pq.write_table(table.slice(rows), folder / "rows.parquet", row_group_size=5000)
+
+
+def write_pictures(folder: Path) -> FilterSpec:
+    """Pictures of about 100 kB, each with a caption, and a spec that looks for near duplicates of both."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    folder.mkdir()
+    draw, cells = np.random.default_rng(1), []
+    for _ in range(PICTURES):
+        coarse = Image.fromarray(draw.integers(0, 255, (12, 16, 3), np.uint8))
+        smooth = np.asarray(coarse.resize((800, 600), Image.Resampling.BICUBIC), np.int16)
+        noisy = np.clip(smooth + draw.integers(-20, 20, smooth.shape), 0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(noisy).save(buffer, "JPEG", quality=78)
+        cells.append({"bytes": buffer.getvalue(), "path": None})
+    print(f"pictures of {median(len(cell['bytes']) for cell in cells) / 1e3:.0f} kB", flush=True)
+    table = pa.table({"image": cells, "text": captions(PICTURES)})
+    pq.write_table(table, folder / "rows.parquet", row_group_size=100)
+    examples = [{"format": "caption", "answer": "text"}]
+    write_spec(
+        folder,
+        {"picture": "image", "examples": examples},
+        keep_region={"keep": "any", "rules": [latin()]},
     )
+    document = json.loads((folder / "spec.json").read_text())
+    return FilterSpec.model_validate(document | {"duplicates": {"similarity": SIMILARITY}})
 
 
 @dataclass(frozen=True)
@@ -154,7 +222,9 @@ class Measured(Engine):
     peaks: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
-    def open(self) -> Iterator[Executor]:
+    def open(
+        self, shared: Sequence[SharedFolder] = (), inputs: Sequence[Path] = ()
+    ) -> Iterator[Executor]:
         yield self
 
     def run(self, task: Task, numbers: Sequence[int], device: str = "") -> Generator[int]:
@@ -191,6 +261,45 @@ def memory(folder: Path, rows: int = ROWS) -> None:
             for tasks in TASKS
         ]
         print(f"{stage}: {'; '.join(peaks)} MB for {', '.join(f'{n:,}' for n in sizes)} rows")
+
+
+def groups(folder: Path, rows: int = 1_000_000) -> None:
+    """Print what the groups of rows that share one key take, for so many rows and for four times as many."""
+    for count in (rows, 4 * rows):
+        place = folder / f"groups-{count}"
+        (place / "links").mkdir(parents=True)
+        numbers = np.arange(1, count + 1)
+        links = np.stack(
+            [np.zeros_like(numbers), PART * (numbers // 5000) + numbers % 5000], axis=1
+        )
+        np.save(place / "links" / "000000.npy", links)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            peak, seconds = pool.submit(anonymous_peak, place).result()
+        print(f"groups of {count:,} linked rows: {peak / 1e6:.0f} MB, {seconds:.1f} s")
+
+
+def anonymous_peak(folder: Path) -> tuple[int, float]:
+    """Join the groups of a folder: the anonymous bytes that it takes, and processor seconds."""
+    search = DuplicateSearch(folder, DuplicatesSpec(by="text"))
+    before, seen, done = anonymous(), [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            seen.append(anonymous())
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    begun = time.process_time()
+    search.group()
+    seconds = time.process_time() - begun
+    done.set()
+    watching.join()
+    return max(seen) - before, seconds
+
+
+def anonymous() -> int:
+    (line,) = re.findall(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(line) << 10
 
 
 def workers(folder: Path) -> None:
@@ -299,11 +408,11 @@ def duplicates() -> None:
     for first, second in sorted(pairs, key=lambda pair: (pair[1], pair[0])):
         if first not in kept_by and second not in kept_by:
             kept_by[second] = first
-    forest = _forest(np.array(sorted(pairs)))
-    direct = sum((first, second) in pairs for first, second in forest.tolist())
-    share = 1 - direct / len(forest)
+    joined = forest(np.array(sorted(pairs)))
+    direct = sum((first, second) in pairs for first, second in joined.tolist())
+    share = 1 - direct / len(joined)
     print(
-        f"{ROWS:,} rows: {len(kept_by):,} are like one that stays; components take {len(forest):,}, "
+        f"{ROWS:,} rows: {len(kept_by):,} are like one that stays; components take {len(joined):,}, "
         f"of which {share:.1%} are not themselves like the one that stays"
     )
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ggez_hub.atomic_files import write_file
-from ggez_hub.cli.engine import Jobs, engine_options
+from ggez_hub.cli.engine import engine_options
+from ggez_hub.cli.filter_plan import planned, with_models
 from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FOLDER, Place, out_option
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ggez_hub.data.rule_accuracy import RuleAccuracy
     from ggez_hub.data.scorer_agreement import Agreement, Share
     from ggez_hub.data.scorers.scorer import Scorer
-    from ggez_hub.data.spec import FilterSpec
     from ggez_hub.execution import Engine
 
 
@@ -89,8 +89,9 @@ def filter_command(
 
         _print_rated(evaluate(recipe, spec.parent, labelled, source), out)
         return
-    if _planned(recipe, spec.parent, engine, shards, out, only_plan):
+    if planned(recipe, spec.parent, engine, shards, out, only_plan):
         return
+    engine = with_models(engine, recipe)
     if target is None:
         raise UsageProblem("where should it be written?", "Give a new folder with -o.")
     from ggez_hub.data.object_store import filter_into
@@ -112,49 +113,6 @@ def filter_command(
         )
     _print_report(report, target, out)
     out.document({"out": str(target), "report_digest": report.digest, **report.document})
-
-
-def _planned(
-    recipe: FilterSpec,
-    folder: Path,
-    engine: Engine,
-    shards: int | None,
-    out: Output,
-    only_plan: bool,
-) -> bool:
-    """Print the plan where it was asked for, or jobs are to start; whether that is all."""
-    from ggez_hub.data.plan import FilterPlan
-
-    jobs = engine.open_jobs if isinstance(engine.open_jobs, Jobs) else None
-    if not (only_plan or jobs):
-        return False
-    plan = FilterPlan(recipe, folder)
-    stages, nbytes = plan.stages(shards), sum(reader.nbytes() for reader in plan.readers)
-    if jobs and nbytes:
-        raise UsageProblem(
-            "this filter reads files of this machine, which jobs cannot see",
-            "Push them to a data set of the Hub, and name it under `hub` of the source.",
-        )
-    text = ", ".join(f"{name} {count}" for name, count in stages)
-    out.line(f"{counted(len(plan.parts), 'part')}, {nbytes / 1e6:,.1f} MB of them files here")
-    out.line(f"tasks: {text}; those of links, matches and writing follow from the data")
-    document = {"parts": len(plan.parts), "local_bytes": nbytes, "stages": dict(stages)}
-    if jobs:
-        price, started = jobs.price(), sum(min(count, jobs.workers) for _, count in stages)
-        document |= {"jobs_at_least": started, "usd_an_hour": price}
-        bought = (
-            f", of which the budget is {jobs.budget.left / price:,.2f}"
-            if price and jobs.budget.left
-            else ""
-        )
-        out.line(
-            f"at least {counted(started, 'job')} on {jobs.machine}, {jobs.workers} at once: "
-            f"${price:.2f} for each hour of one{bought}"
-        )
-    out.line("Hours follow from the rows, which nobody has counted: docs/scale.md has the rates.")
-    if only_plan:
-        out.document(document)
-    return only_plan
 
 
 def _print_report(report: FilterReport, target: Path | ObjectFolder, out: Output) -> None:

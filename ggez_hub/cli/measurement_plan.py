@@ -103,7 +103,7 @@ def plan_measurement(
     answers = sum(len(grid.all_models) * _answers(grid) for grid in grids)
     base = _weights(stored) if stored else []
     places = [stored.base, *stored.adapters] if stored else []
-    fetched = sum(_nbytes(place) for place in places if place.absolute() not in inputs)
+    fetched = sum(nbytes_of(place) for place in places if place.absolute() not in inputs)
     devices: tuple[DeviceCost, ...] = ()
     if stored is not None:
         base_bytes = sum(path.stat().st_size for path in base)
@@ -115,7 +115,7 @@ def plan_measurement(
         all_rounds,
         answers,
         sum(min(count, workers) for _, count in all_rounds) if jobs else 0,
-        sum(map(_nbytes, inputs)) if jobs else 0,
+        sum(map(nbytes_of, inputs)) if jobs else 0,
         fetched + data_bytes,
         devices,
     )
@@ -165,5 +165,6 @@ def _weights(stored: StoredModel) -> list[Path]:
     return [stored.base / path for path in stored.family.layout(stored.base).weights]
 
 
-def _nbytes(place: Path) -> int:
+def nbytes_of(place: Path) -> int:
+    """The bytes of a file, or of a folder with all that is below it."""
     return sum(path.stat().st_size for path in SharedFolder.holding(place).files())

@@ -34,11 +34,11 @@ from ggez_hub.data.deduplication import (
     picture_keys,
     text_keys,
 )
+from ggez_hub.data.duplicate_groups import PART, Numbers, forest, write_bins
 from ggez_hub.data.spec import DuplicatesSpec
 
-Numbers = NDArray[np.int64]
 # Rows are numbered by part and place; what is added to the corpus comes after all of it.
-PART, ADDED = 1 << 32, 1 << 62
+ADDED = 1 << 62
 KEYED = np.dtype([("key", "<u8"), ("ordinal", "<i8"), ("phash", "<u8")])
 # Rows whose keys are in one file, keys of a range, and linked rows that one task compares.
 ROWS_TOGETHER, KEYS_TOGETHER, LINKED_TOGETHER = 1 << 15, 1 << 21, 1 << 17
@@ -103,21 +103,13 @@ class DuplicateSearch:
             for kind in ("texts", "pictures")
         )
         links = [_linked(texts)[0], _near_each_other(pictures, self.rule.distance)]
-        _save(self.folder / "links" / f"{number:06d}.npy", _forest(np.concatenate(links)))
+        _save(self.folder / "links" / f"{number:06d}.npy", forest(np.concatenate(links)))
 
     def group(self, _: int = 0) -> None:
         """Put the groups into bins, each group into one."""
-        forest = np.zeros((0, 2), np.int64)
-        for path in sorted((self.folder / "links").glob("*.npy")):
-            forest = _forest(np.concatenate([forest, np.load(path)]))
-        roots, sizes = np.unique(forest[:, 0], return_counts=True)
-        bins = np.cumsum(sizes + 1) // LINKED_TOGETHER
-        members = np.concatenate([roots, forest[:, 1]])
-        places = np.concatenate([bins, bins[np.searchsorted(roots, forest[:, 0])]])
-        order = np.lexsort((members, places))
-        ends = np.flatnonzero(np.diff(places[order])) + 1
-        for number, found in enumerate(np.split(members[order], ends) if len(order) else ()):
-            _save(self.folder / "bins" / f"{number:06d}.npy", found)
+        write_bins(
+            sorted((self.folder / "links").glob("*.npy")), self.folder / "bins", LINKED_TOGETHER
+        )
 
     def bins(self) -> int:
         """How many bins there are."""
@@ -125,7 +117,7 @@ class DuplicateSearch:
 
     def match(self, number: int, signatures: Callable[[Numbers], Iterator[Signature]]) -> None:
         """Match the rows of a bin; `signatures` gives those of ordinals, which ascend."""
-        ordinals = np.load(self.folder / "bins" / f"{number:06d}.npy")
+        ordinals = np.load(self.folder / "bins" / f"{number:06d}.npy", mmap_mode="r")
         with atomic_file(self.folder / "matches" / f"{number:06d}.arrow", durable=False) as partial:
             index = DuplicateIndex(partial.with_suffix(".sqlite"), self.rule)
             found = self._found(index, ordinals, signatures(ordinals))
@@ -231,19 +223,3 @@ def _near_each_other(keyed: NDArray[Any], distance: int) -> Numbers:
         near = differing_bits(one["phash"], other["phash"]) <= distance
         links.append(np.stack([one["ordinal"], other["ordinal"]], axis=1)[near])
         step += 1
-
-
-def _forest(links: Numbers) -> Numbers:
-    """Links (N, 2) as few as join the same rows: each row with the first one of its group."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    rows, places = np.unique(links, return_inverse=True)
-    ends = places.reshape(links.shape).T
-    ones = np.ones(len(links), np.int8)
-    graph = coo_array((ones, (ends[0], ends[1])), shape=(len(rows), len(rows)))
-    _, labels = connected_components(graph, directed=False)
-    # Rows ascend, so that the first with a label is the smallest.
-    _, firsts = np.unique(labels, return_index=True)
-    roots = rows[firsts[labels]]
-    return np.stack([roots, rows], axis=1)[roots != rows]

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from ggez_hub.atomic_files import atomic_folder, partial_of
 from ggez_hub.data.croissant import write_croissant
 from ggez_hub.data.filter_models import ModelNames
+from ggez_hub.data.local_inputs import with_absolute_paths
 from ggez_hub.data.output import Shards
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.region_rules import combination
@@ -60,9 +61,12 @@ def run_filter(
         if report is None:
             # A rule that cannot be applied is refused before a model is opened.
             combination(spec.keep_region, spec.region, folder)
-            job = FilterJob(spec, folder.absolute(), WorkFolder.beside(out, plan.digest), strict)
+            # Other machines have them elsewhere.
+            here: tuple[FilterSpec, tuple[Path, ...]] = (spec, ())
+            asked, inputs = with_absolute_paths(spec, folder) if engine.kind == "jobs" else here
+            job = FilterJob(asked, folder.absolute(), WorkFolder.beside(out, plan.digest), strict)
             shared = [SharedFolder(each) for each in (container(out), partial_of(out))]
-            with engine.open(shared) as executor, closing_stages():
+            with engine.open(shared, inputs) as executor, closing_stages():
                 report = _Run(plan, job, executor, shards, did).report(out)
     shutil.rmtree(container(out), ignore_errors=True)
     return report
@@ -93,7 +97,7 @@ class _Run:
         """Run all stages, and write the output."""
         plan, spec, held_out = self.plan, self.plan.spec, self.plan.held_out_parts
         count = len(plan.parts) - held_out
-        if plan.models:
+        if spec.models:
             self.each(
                 "opening", partial(run_step, self.job, FilterStages.open_models), 1, model=True
             )

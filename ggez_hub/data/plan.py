@@ -96,22 +96,12 @@ class FilterPlan:
     def needs_stages(self) -> bool:
         """Whether anything is left to do behind the stages that look at one example alone."""
         spec = self.spec
-        return spec.duplicates != "keep" or spec.held_out is not None or bool(self.models)
-
-    @property
-    def models(self) -> list[Any]:
-        """What the spec opens: scorer, translator and rules on pictures."""
-        spec = self.spec
-        return [
-            *([spec.reward.scorer] if spec.reward != "none" else []),
-            *([spec.translation.translator] if spec.translation != "none" else []),
-            *spec.picture_rules,
-        ]
+        return spec.duplicates != "keep" or spec.held_out is not None or bool(self.spec.models)
 
     @property
     def device(self) -> str:
         """Where the models run, as torch calls it; empty where none runs here."""
-        devices = [model.device for model in self.models if isinstance(model, LocalModel)]
+        devices = [model.device for model in self.spec.models if isinstance(model, LocalModel)]
         return next((name for name in devices if name != "cpu"), "cpu" if devices else "")
 
     @property
@@ -143,7 +133,7 @@ class FilterPlan:
         """
         held, count = self.held_out_parts, len(self.parts) - self.held_out_parts
         parts, spec = min(shards or count, count), self.spec
-        found = [("opening", 1)] if self.models else []
+        found = [("opening", 1)] if self.spec.models else []
         if spec.held_out is not None:
             found += [("holding out", min(shards or held, held)), ("entering", 1)]
         found.append(("screening", parts))

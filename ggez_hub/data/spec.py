@@ -270,6 +270,15 @@ class FilterSpec(FrozenModel):
     def picture_rules(self) -> list[PictureRule]:
         return [rule for rule in self.keep_region.rules if isinstance(rule, PictureRule)]
 
+    @property
+    def models(self) -> list[Any]:
+        """What is opened: scorer, translator and rules on pictures."""
+        return [
+            *([self.reward.scorer] if self.reward != "none" else []),
+            *([self.translation.translator] if self.translation != "none" else []),
+            *self.picture_rules,
+        ]
+
     def decisive(self) -> dict[str, Any]:
         """What decides the result, as JSON values: all but how many answers are asked for at once."""
         written = self.model_dump(mode="json")

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from ggez_hub.atomic_files import atomic_file
 from ggez_hub.data.deduplication import Signature
-from ggez_hub.data.duplicate_search import ADDED, PART, DuplicateSearch, Numbers
+from ggez_hub.data.duplicate_groups import PART, Numbers
+from ggez_hub.data.duplicate_search import ADDED, DuplicateSearch
 from ggez_hub.data.filter_models import FilterModels
 from ggez_hub.data.held_out.matcher import HeldOutMatcher
 from ggez_hub.data.keeper import Keeper, chunks, take

@@ -31,8 +31,8 @@ class SharedFolder:
 
     @classmethod
     def holding(cls, place: Path) -> Self:
-        """The folder itself, or that of a file with nothing else."""
-        return cls(place) if place.is_dir() else cls(place.parent, (place.name,))
+        """A folder or a file by its name, and nothing else of where it is."""
+        return cls(place.parent, (place.name,))
 
     def has(self, path: str) -> bool:
         """Whether a path below the folder is in one of its parts."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ggez_hub.installation import NAME, CheckResult
-from ggez_hub.quantities import first_of
+from ggez_hub.quantities import counted, first_of
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -26,6 +26,7 @@ EXTRAS = {
     "trackio": "a dashboard of losses",
     "scale": "tasks on a Ray cluster; output on S3",
     "ci": "the registry's workflows",
+    "sign": "signatures",
 }
 SEVERAL = 6
 
@@ -56,7 +57,7 @@ def packages() -> Iterator[CheckResult]:
         required = _required(package, extra)
         off = _mismatches(required)
         state: Literal["note", "ok"] = "note" if off else "ok"
-        found = f"{gives}: {off or f'{len(required)} libraries'}"
+        found = f"{gives}: {off or counted(len(required), 'library', 'libraries')}"
         fix = f"pip install '{NAME}[{extra}]'" if off else ""
         yield CheckResult("extras", extra, state, found, fix)
     # Constraints stand beside the package in a checkout alone.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +20,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.embedded import session, session_token
 from ggez_hub.embedded.sessions import SessionFiles, server_status
 from ggez_hub.installation.hub import hubs
-from ggez_hub.installation.libraries import packages
+from ggez_hub.installation.libraries import EXTRAS, packages
 from ggez_hub.installation.machine import disks
 
 pytestmark = pytest.mark.slow
@@ -166,6 +168,17 @@ def test_libraries_that_are_missing_or_others(tmp_path, monkeypatch):
     assert "no no-such-library" in found["eval"].found
     assert found["eval"].fix == "pip install 'ggez-hub[eval]'"
     assert found["train"].state == "ok"
+
+
+def test_every_extra_that_all_includes_is_checked():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+
+    def included(extra):
+        named = re.findall(r"ggez-hub\[([\w,]+)\]", " ".join(extras[extra]))
+        return {extra}.union(*(included(one) for part in named for one in part.split(",")))
+
+    assert included("all") - {"all"} <= set(EXTRAS)
 
 
 def test_the_hub_on_this_machine(tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +32,14 @@ __all__ = ["dataset", "swept"]
 pytestmark = pytest.mark.slow
 
 
+def patiently(start):
+    """Ray gives a node half a minute to start, which is not much on a busy machine."""
+    for _ in range(4):
+        with suppress(Exception):
+            return start()
+    return start()
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     ray = pytest.importorskip("ray")
@@ -41,8 +50,8 @@ def cluster(tmp_path_factory):
     # What it sets is for this process, and other tests come after these.
     before = signal.getsignal(signal.SIGTERM)
     quiet = {"include_dashboard": False, "object_store_memory": 80_000_000}
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
-    made.add_node(num_cpus=1, object_store_memory=80_000_000)
+    made = patiently(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet}))
+    patiently(lambda: made.add_node(num_cpus=1, object_store_memory=80_000_000))
     # This test's modules are not installed on the nodes.
     environment = {"env_vars": {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}}
     ray.init(address=made.address, runtime_env=environment, log_to_driver=False)
@@ -93,14 +102,19 @@ def test_a_filter_has_the_bytes_of_one_process(cluster, tmp_path):
 
 # The cluster is that of RAY_ADDRESS.
 DRIVER = """
-import sys
+import sys, time
+from itertools import count
 from pathlib import Path
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import FilterSpec
 from ggez_hub.execution import Engine
 folder = Path(sys.argv[1])
 spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
-run_filter(spec, folder, folder / "out", engine=Engine("ray"))
+steps = count(1)
+def did(*_):
+    if next(steps) == 15:
+        time.sleep(3600)
+run_filter(spec, folder, folder / "out", engine=Engine("ray"), did=did)
 """
 
 
@@ -125,7 +139,7 @@ def test_the_command_is_killed_and_run_again(cluster, tmp_path):
 
 
 def test_a_node_is_lost_in_the_midst(cluster, tmp_path):
-    node = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+    node = patiently(lambda: cluster.add_node(num_cpus=1, object_store_memory=80_000_000))
     steps = []
 
     def did():

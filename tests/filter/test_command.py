@@ -77,13 +77,36 @@ def test_a_plan_is_printed_and_nothing_is_written(asked, tmp_path):
     assert (plan["parts"], plan["stages"]["screening"]) == (1, 1)
     assert plan["local_bytes"] > 0
     assert not (tmp_path / "out").exists()
-    assert "screening 1" in invoke(asked, "--plan").stdout
+    estimate = plan["estimate"]
+    assert (estimate["rows"], estimate["is_counted"]) == (3, True)
+    assert list(estimate["hours"]) == ["screening", "duplicates", "keeping", "writing"]
+    assert "usd" not in estimate
+    shown = invoke(asked, "--plan", "--on", "local:4").stdout
+    assert "screening 1" in shown
+    assert "Estimate for about 3 rows" in shown
+    assert "hours, 4 at once" in shown
+    assert "By rates of docs/scale.md" in shown
 
 
 def test_jobs_are_for_sources_that_they_see(asked, tmp_path):
     done = invoke(asked, "-o", tmp_path / "out", "--on", "jobs:t4", "--budget", "1")
     assert done.exit_code == 2
     assert "reads files of this machine, which jobs cannot see" in done.stderr
+
+
+@pytest.mark.parametrize("block", ["reward", "translation"])
+def test_jobs_ask_no_endpoint(asked, tmp_path, block):
+    document = yaml.safe_load(asked.read_text())
+    endpoint = {"kind": "endpoint", "url": "http://127.0.0.1:1/v1", "model": "m"}
+    document |= {
+        "reward": {"scorer": endpoint | {"languages": ["en"]}, "threshold": 3, "comparison": ">"},
+        "translation": {"translator": endpoint, "license": "mit", "targets": ["th"]},
+    }
+    document["translation" if block == "reward" else "reward"] = "none"
+    asked.write_text(yaml.safe_dump(document))
+    done = invoke(asked, "-o", tmp_path / "out", "--on", "jobs:t4", "--budget", "1")
+    assert done.exit_code == 2
+    assert "jobs have neither its key nor a way to it" in done.stderr
 
 
 def test_the_folder_that_is_written(asked, tmp_path):
@@ -168,15 +191,23 @@ def test_a_dataset_of_the_hub_at_a_commit(tmp_path):
     asked.write_text(yaml.safe_dump(spec([source]).model_dump(mode="json", exclude_none=True)))
     with HubStore.open(tmp_path / "store") as store, serving(store) as endpoint:
         store.create_repo("dataset", "seacrowd/sea-vl")
-        files = {"data/train-00000-of-00001.parquet": tmp_path / "train.parquet"}
+        card = {"dataset_info": {"splits": [{"name": "train", "num_bytes": 1, "num_examples": 3}]}}
+        (tmp_path / "README.md").write_text(f"---\n{yaml.safe_dump(card)}---\n")
+        files = {"data/train-00000-of-00001.parquet": tmp_path / "train.parquet",
+                 "README.md": tmp_path / "README.md"}  # fmt: skip
         who = {"message": "x", "author": "a", "email": "a@example.org", "date": 0}
         commit = store.commit("dataset", "seacrowd/sea-vl", files, **who)
-        done = subprocess.run(
-            [sys.executable, "-m", "ggez_hub", "filter", str(asked), "-o", str(tmp_path / "out"), "--json"],
-            capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
-            env=os.environ | {"HF_ENDPOINT": endpoint},
+        planned, done = (
+            subprocess.run(
+                [sys.executable, "-m", "ggez_hub", "filter", str(asked), *options, "--json"],
+                capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+                env=os.environ | {"HF_ENDPOINT": endpoint},
+            )
+            for options in (["--plan"], ["-o", str(tmp_path / "out")])
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    # As its card says.
+    assert json.loads(planned.stdout)["estimate"]["rows"] == 3
     document = json.loads(done.stdout)
     (read,) = document["sources"]
     assert (read["repo"], read["revision"]) == ("seacrowd/sea-vl", str(commit))

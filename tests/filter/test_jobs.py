@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,14 +14,16 @@ import pytest
 import yaml
 
 from ggez_hub.cli.errors import explain
+from ggez_hub.data.scorers.spec import open_scorer
 from ggez_hub.execution import EngineFailed, SharedFolder, WorkerLost, run_tasks
 from ggez_hub.hub.job_tasks import HubJobs, JobBudget
 
 from ..automation.job_machine import PROJECT, hub_with_jobs
 from ..execution import work
 from ..execution.test_local import SQUARES
-from .corpora import BY_COUNTRY, spec
+from .corpora import BY_COUNTRY, reward, rows_of, sea_vl_crowdsourcing, spec
 from .test_run import contents, many
+from .tiny import write_clip
 
 pytestmark = pytest.mark.slow
 
@@ -136,6 +139,20 @@ def test_the_budget_bounds_the_jobs(hub_and_runner, tmp_path):
     assert {job.order.seconds for job in runner.jobs("lab")[:2]} == {1500}
 
 
+def filtering(hub, place, asked):
+    """A function that runs a filter, whose spec is written to `place`, into a folder."""
+    place.write_text(yaml.safe_dump(asked.model_dump(mode="json", exclude_none=True)))
+
+    def invoke(out, *options):
+        return subprocess.run(
+            [sys.executable, "-m", "ggez_hub", "filter", str(place), "-o", str(out), *options],
+            env=os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token}, cwd=PROJECT,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return invoke
+
+
 def test_a_filter_has_the_bytes_of_one_process(hub_and_runner, tmp_path):
     hub, _ = hub_and_runner
     source = many(tmp_path)
@@ -148,17 +165,7 @@ def test_a_filter_has_the_bytes_of_one_process(hub_and_runner, tmp_path):
     del source["parquet"]
     source["hub"] = {"repo": "lab/many", "revision": done.oid}
     asked = spec([source], pictures="ignored", keep_region=BY_COUNTRY)
-    place = tmp_path / "spec.yaml"
-    place.write_text(yaml.safe_dump(asked.model_dump(mode="json", exclude_none=True)))
-    environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token}
-    command = [sys.executable, "-m", "ggez_hub", "filter", str(place), "-o"]
-
-    def invoke(out, *options):
-        return subprocess.run(
-            [*command, str(out), *options], env=environment, cwd=PROJECT, capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
-
+    invoke = filtering(hub, tmp_path / "spec.yaml", asked)
     here, there = tmp_path / "here", tmp_path / "there"
     done = invoke(here)
     assert done.returncode == 0, done.stderr
@@ -173,4 +180,43 @@ def test_a_filter_has_the_bytes_of_one_process(hub_and_runner, tmp_path):
         "at least 7 jobs on t4-small, 2 at once: $0.60 for each hour of one, of which"
         in done.stdout
     )
+    assert "dollars on t4-small" in done.stdout
     assert contents(here) == contents(there)
+
+
+def test_what_the_spec_names_on_this_machine_is_sent(hub_and_runner, tmp_path):
+    """A model with an agreement that names it, and a list of places, by paths from the spec's folder."""
+    hub, runner = hub_and_runner
+    sea_vl_crowdsourcing(tmp_path / "train.parquet")
+    hub.api.create_repo("lab/pictures", repo_type="dataset")
+    done = hub.api.upload_file(
+        path_or_fileobj=tmp_path / "train.parquet", path_in_repo="data/train.parquet",
+        repo_id="lab/pictures", repo_type="dataset",
+    )  # fmt: skip
+    source = {"name": "sea-vl", "mapping": "sea-vl-crowdsourcing", "license": "cc-by-sa-4.0",
+              "hub": {"repo": "lab/pictures", "revision": done.oid}}  # fmt: skip
+    write_clip(tmp_path / "models" / "clip")
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "places.txt").write_text("boat noodles\n")
+    (tmp_path / "specs").mkdir()
+    scorer = {"kind": "clip_score", "library": "transformers", "model": "../models/clip"}
+    rules = [{"evidence": "gazetteer", "places": "../lists/places.txt"}]
+    asked = spec(
+        [source], duplicates="keep", keep_region={"keep": "any", "rules": rules},
+        reward=reward(0, ">=", agreement="agreement.json", **scorer),
+    )  # fmt: skip
+    name = open_scorer(asked.reward.scorer, tmp_path / "specs").name
+    agreement = {"kind": "reward-agreement", "scorer": name, "agreement": 90.0, "low": 80.0, "high": 95.0,
+                 "n": 100, "ties": 0}  # fmt: skip
+    (tmp_path / "specs" / "agreement.json").write_text(json.dumps(agreement))
+    invoke = filtering(hub, tmp_path / "specs" / "spec.yaml", asked)
+    here, there = tmp_path / "here", tmp_path / "there"
+    done = invoke(here)
+    assert done.returncode == 0, done.stderr
+    assert rows_of(here)
+    done = invoke(there, "--on", "jobs:t4-small", "--budget", "1")
+    assert done.returncode == 0, done.stderr
+    assert "MB that the spec names here are sent, and fetched by each" in done.stdout
+    assert contents(here) == contents(there)
+    # Models need more than captions do.
+    assert "[data,merge]==" in runner.jobs("lab")[0].order.environment["GGEZ_INSTALL"]

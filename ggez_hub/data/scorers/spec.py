@@ -151,6 +151,16 @@ def decisive(spec: FrozenModel) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude=UNDECISIVE)
 
 
+def refuse_base(spec: ScorerSpec, base: Path, trained: str | None) -> None:
+    """Raise UsageProblem if the scorer is the model under training; relative paths start from `base`."""
+    model = getattr(spec, "model", None)
+    if model is not None and trained is not None and same_model(model, trained, base):
+        raise UsageProblem(
+            f"the scorer {model} is the base under training",
+            "It would keep what the base knows already: take another scorer.",
+        )
+
+
 def open_scorer(
     spec: ScorerSpec, base: Path, *, trained: str | None = None, texts: frozenset[str] | None = None
 ) -> Scorer:
@@ -160,12 +170,7 @@ def open_scorer(
     let through. Raises UsageProblem if the scorer is that base, or is made for none of the
     languages; GgezError if it cannot be opened.
     """
-    model = getattr(spec, "model", None)
-    if model is not None and trained is not None and same_model(model, trained, base):
-        raise UsageProblem(
-            f"the scorer {model} is the base under training",
-            "It would keep what the base knows already: take another scorer.",
-        )
+    refuse_base(spec, base, trained)
     made_for = frozenset(spec.languages)
     if texts is not None and not made_for & texts:
         raise UsageProblem(

@@ -73,6 +73,10 @@ class Reader(ABC):
         """The bytes of its files on this machine."""
         return 0
 
+    def row_count(self) -> int | None:
+        """About how many rows it has; None where only reading all of it would say."""
+        return None
+
 
 class FileReader(Reader):
     """A source of files; the columns of its first rows are checked."""

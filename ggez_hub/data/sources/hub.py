@@ -80,6 +80,11 @@ class HubReader(Reader):
     def extents(self) -> list[Extent]:
         return [Extent(0, shard, shard + 1) for shard in range(self._stream.num_shards)]
 
+    def row_count(self) -> int | None:
+        """As the card of the data set says."""
+        split = (self._stream.info.splits or {}).get(self._place.split)
+        return split.num_examples if split else None
+
     def rows(self, extent: Extent) -> Iterator[SourceRow]:
         shard = self._stream.shard(self._stream.num_shards, extent.start)
         number = 0

@@ -51,6 +51,9 @@ class ImageFolder(FileReader):
             )
         ]
 
+    def row_count(self) -> int:
+        return len(self._pictures)
+
     def rows(self, extent: Extent) -> Iterator[SourceRow]:
         if not self._metadata:
             for number in range(extent.start, extent.stop):

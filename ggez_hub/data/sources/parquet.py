@@ -45,6 +45,9 @@ class Parquet(FileReader):
             for group in range(pq.read_metadata(path).num_row_groups)
         ]
 
+    def row_count(self) -> int:
+        return sum(pq.read_metadata(path).num_rows for path in self._files)
+
     def rows(self, extent: Extent) -> Iterator[SourceRow]:
         path = self._files[extent.file]
         metadata = pq.read_metadata(path)
