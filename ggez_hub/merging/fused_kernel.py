@@ -55,7 +55,7 @@ class Kernel:
         cut = torch.cat(parts, 1).transpose(0, 1).contiguous()
 
         def fill(start: int, stop: int, out: torch.Tensor) -> bool | None:
-            if stop - start < self.rows:
+            if stop - start < self.rows or out.dtype != stored.dtype:
                 return None
             matrices = [m.data_ptr() for m in (left[start:], cut, stored[start:], out)]
             sizes = stop - start, left.shape[1], columns

@@ -134,7 +134,9 @@ def _not_finite(b: Any, of: Any, found: Any, exponent: int) -> Any:
 def _loop(b: Any, start: Any, stop: Any, step: int) -> Iterator[Any]:
     """What is written within is done for every number from `start` to `stop`."""
     head, body, after = (b.function.append_basic_block() for _ in range(3))
-    variable = b.alloca(I64)
+    # In the first block: one within a loop would take new memory each time.
+    with b.goto_entry_block():
+        variable = b.alloca(I64)
     b.store(start, variable)
     b.branch(head)
     b.position_at_end(head)
