@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 from benchmarks.merge_inputs import (
@@ -59,6 +61,8 @@ def routes(place: Path, size: Size, rounds: int) -> None:
     base, adapter = write_base(place / "base", size), write_adapter(place / "adapter", size)
     tiny = write_base(place / "tiny", TINY), write_adapter(place / "tiny-adapter", TINY)
     model = sum(path.stat().st_size for path in base.glob("*.safetensors"))
+    if find_spec("llvmlite") is None:
+        print("without llvmlite, which the extra `fast` installs, `ours` is `plain`")
     print(
         f"{model / MB:.0f} MB in {size.shards} shards, {rounds} rounds, "
         f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
@@ -86,14 +90,14 @@ def routes(place: Path, size: Size, rounds: int) -> None:
             f"{route}: {middle['seconds']:.2f} s, on the disk {middle['durable']:.2f} s, "
             f"{middle['cpu']:.2f} s of CPU{rest}"
         )
-    for route, limit in LIMITS.items():
-        pairs = list(zip(costs["ours"], costs[route], strict=True))
+    for our, (route, limit) in product(("ours", "plain"), LIMITS.items()):
+        pairs = list(zip(costs[our], costs[route], strict=True))
         # Other processes make wall time longer, and hardly what a processor has to do.
         ratios, work = (
-            sorted(our[what] / their[what] for our, their in pairs) for what in ("durable", "cpu")
+            sorted(one[what] / other[what] for one, other in pairs) for what in ("durable", "cpu")
         )
         print(
-            f"ours / {route}: {statistics.median(ratios):.2f} "
+            f"{our} / {route}: {statistics.median(ratios):.2f} "
             f"[{ratios[0]:.2f}, {ratios[-1]:.2f}], asked for: at most {limit}; "
             f"of CPU {statistics.median(work):.2f} [{work[0]:.2f}, {work[-1]:.2f}]"
         )

@@ -20,11 +20,19 @@ BETA = 0.4
 
 
 def ours(base: Path, adapter: Path, out: Path) -> None:
-    """ggez-hub's merge, to the disk: it syncs what it writes."""
+    """ggez-hub's merge, to the disk: it syncs what it writes. It compiles its kernel in that time."""
     from ggez_hub.families import get_family
     from ggez_hub.merging import Adapter, merge
 
     merge(base, [Adapter(adapter, BETA)], out, get_family("vlm"))
+
+
+def plain(base: Path, adapter: Path, out: Path) -> None:
+    """The same without the extra `fast`."""
+    from ggez_hub.merging import fused_kernel
+
+    fused_kernel.LEAST = sys.maxsize
+    ours(base, adapter, out)
 
 
 def cuda(base: Path, adapter: Path, out: Path) -> None:
@@ -82,6 +90,7 @@ def naive(base: Path, adapter: Path, out: Path) -> None:
 
 ROUTES: dict[str, Callable[[Path, Path, Path], None]] = {
     "ours": ours,
+    "plain": plain,
     "cuda": cuda,
     "mergekit": mergekit,
     "naive": naive,

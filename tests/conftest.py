@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import random
+import sys
+import zlib
 from pathlib import Path
 
 import httpx2
@@ -49,6 +52,25 @@ def home(tmp_path_factory, monkeypatch):
 def trusted(monkeypatch):
     """Let HTTPS trust one authority, which has no key: each client would load 150, in 20 ms, and talks to this machine."""
     monkeypatch.setenv("SSL_CERT_FILE", str(Path(__file__).with_name("authority.pem")))
+
+
+def draw_anew(name):
+    """Let what is drawn without a seed depend on `name` alone, and not on the tests before."""
+    seed = zlib.crc32(name.encode())
+    random.seed(seed)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(seed)
+    if generator := getattr(sys.modules.get("torch"), "default_generator", None):
+        generator.manual_seed(seed)
+
+
+def pytest_fixture_setup(fixturedef):
+    draw_anew(fixturedef.argname)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    draw_anew(item.name)
 
 
 # Files that take longest start first, so that no process is left alone with one of them at the end.

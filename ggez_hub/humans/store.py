@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -203,7 +203,7 @@ class Store:
 
         The first one counts, so that one that is sent twice is counted once. `submission` names what
         was sent: one that was withdrawn stays so when it arrives late. Raises GgezError for an
-        unknown rater. `time` is now where none is given.
+        unknown rater. `time` is now where none is given, and later than what the rater judged before.
         """
         try:
             return self._record(
@@ -212,7 +212,7 @@ class Store:
                 answers,
                 seconds,
                 submission or secrets.token_hex(8),
-                time or _now(),
+                time,
             )
         except sqlite3.IntegrityError:
             raise _unknown(rater) from None
@@ -224,9 +224,14 @@ class Store:
         answers: Answers,
         seconds: float,
         submission: str,
-        time: str,
+        time: str | None,
     ) -> bool:
         with closing(self._connect()) as connection:
+            if time is None:
+                ((before,),) = connection.execute(
+                    "SELECT max(time) FROM judgements WHERE rater = ?", (rater,)
+                )
+                time = _now(before)
             added = connection.execute(
                 "INSERT INTO judgements VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) "
                 "ON CONFLICT DO UPDATE SET answers = excluded.answers, seconds = excluded.seconds, "
@@ -286,5 +291,9 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def _now(before: str | None = None) -> str:
+    """Later than `before`, also where the clock was put back."""
+    now = datetime.now(UTC)
+    if before is not None:
+        now = max(now, datetime.fromisoformat(before) + timedelta(microseconds=1))
+    return now.isoformat(timespec="microseconds")

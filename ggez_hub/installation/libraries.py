@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # What each extra gives.
 EXTRAS = {
     "merge": "merged models",
+    "fast": "faster merges of large models",
     "eval": "evaluation",
     "data": "the quality filter",
     "train": "training",

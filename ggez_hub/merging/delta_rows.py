@@ -130,10 +130,18 @@ class Product:
 
     def in_order(self, device: torch.device) -> InOrder | None:
         """The same bits, computed on any device; None for factors whose products are not exact."""
-        for factor in (factor for part in self._parts for factor in part):
-            if not factor.float().double().equal(factor):
-                return None
-        return InOrder(self, device)
+        return InOrder(self, device) if self._is_exact() else None
+
+    def exact_factors(self) -> tuple[torch.Tensor, torch.Tensor, float] | None:
+        """left, right and scale; None for factors whose products are not exact, and for long sums."""
+        if len(self._parts) > 1 or not self._is_exact():
+            return None
+        ((left, right),) = self._parts
+        return left, right[:, : self._columns], self._scale
+
+    def _is_exact(self) -> bool:
+        factors = (factor for part in self._parts for factor in part)
+        return all(factor.float().double().equal(factor) for factor in factors)
 
     def write(self, start: int, stop: int, out: torch.Tensor) -> None:
         first = start

@@ -21,6 +21,7 @@ from pydantic import PrivateAttr
 
 from ggez_hub.merging.delta_rows import RowDelta, matrix_shape
 from ggez_hub.merging.deltas import Delta, WeightIndex, stored_name
+from ggez_hub.merging.fused_kernel import kernels_for
 from ggez_hub.merging.kernels import Workers, interpolate_rows, run_torch_alone
 from ggez_hub.merging.mergekit_methods import BlockwiseMethod, GgezLinear, StreamedDelta
 from ggez_hub.merging.methods import METHODS, NAME, Method
@@ -69,8 +70,11 @@ def execute(
         Workers(0, device) as workers,
         ThreadPoolExecutor(2, initializer=run_torch_alone) as merging,
     ):
+        changed = [name for name in base if any(name in w.betas for w in adapters)]
+        if device is None and chosen.name == NAME:
+            workers.kernels = kernels_for(base[name] for name in changed)
         writer = MirrorWriter(base, out, wrote)
-        deltas = DeltasAhead(base, adapters, workers)
+        deltas = DeltasAhead(base, adapters, changed, workers)
 
         def begin(name: str) -> None:
             ahead.past(name)
@@ -174,9 +178,15 @@ AHEAD = 1 << 27
 class DeltasAhead:
     """The Deltas of each tensor that changes; those of the next are opened while one is merged."""
 
-    def __init__(self, base: WeightIndex, adapters: Sequence[Weighted], workers: Workers) -> None:
+    def __init__(
+        self,
+        base: WeightIndex,
+        adapters: Sequence[Weighted],
+        changed: Iterable[str],
+        workers: Workers,
+    ) -> None:
         self._base, self._adapters, self._workers = base, adapters, workers
-        self._coming = iter([n for n in base if any(n in weighted.betas for weighted in adapters)])
+        self._coming = iter(changed)
         self._next = next(self._coming, None)
         self._opened: Future[list[tuple[Weighted, RowDelta]]] | None = None
 

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from ggez_hub.merging.delta_rows import Product, RowDelta, blocks, matrix_shape
 from ggez_hub.merging.device_rows import DEVICE_BLOCK, on_device
 
+if TYPE_CHECKING:
+    from ggez_hub.merging.fused_kernel import Kernel
+
 T = TypeVar("T")
 R = TypeVar("R")
+# Puts the rows from one number to another into a tensor and returns whether they are finite; None
+# where it leaves that to others.
+Fill = Callable[[int, int, torch.Tensor], bool | None]
 # More threads than this wait for memory and for the disk.
 MOST_THREADS = 8
 
@@ -105,6 +111,7 @@ class Workers:
         self.slots = Slots(largest)
         self.scratch = Scratch(device)
         self.sink: Sink | None = None
+        self.kernels: Mapping[torch.dtype, Kernel] = {}
         self._before = torch.get_num_threads()
         self._count = min(self._before, MOST_THREADS)
         self._pool = ThreadPoolExecutor(self._count, "ggez-merge", initializer=run_torch_alone)
@@ -153,12 +160,15 @@ def run_torch_alone() -> None:
 
 
 def merge_blocks(
-    base: torch.Tensor, merged: Callable[[int, int], torch.Tensor], workers: Workers | None = None
+    base: torch.Tensor,
+    merged: Callable[[int, int], torch.Tensor],
+    workers: Workers | None = None,
+    fill: Fill | None = None,
 ) -> tuple[torch.Tensor, bool]:
     """A tensor like `base` from blocks of its rows, and whether it is all finite.
 
     `merged` gives the rows from the first number to the second one, in float32 or float64; they are
-    rounded once, to the dtype of `base`. Without `workers` the calling thread does it all, and with
+    rounded once, to the dtype of `base`. `fill` does all of it at once, where it can. Without `workers` the calling thread does it all, and with
     them the result is theirs: it has to be given back, or is empty where they have a sink, whose
     dtype it has then.
     """
@@ -179,8 +189,11 @@ def merge_blocks(
             part = workers.scratch.take("part", sink.dtype, (stop - start, columns))
         else:
             part = result.view(-1, columns)[start:stop]
-        part.copy_(merged(start, stop))
-        finite.append(_is_finite(part))
+        filled = fill(start, stop, part) if fill else None
+        if filled is None:
+            part.copy_(merged(start, stop))
+            filled = _is_finite(part)
+        finite.append(filled)
         if sink:
             sink.write(start * columns, part)
 
@@ -238,7 +251,9 @@ def interpolate_rows(
                 total.copy_(delta).add_(stored[start:stop].to(total.device))
         return total
 
-    return merge_blocks(base, merged, workers)
+    kernel = workers.kernels.get(base.dtype) if workers else None
+    fill = kernel.fill(stored, weighted) if kernel else None
+    return merge_blocks(base, merged, workers, fill)
 
 
 def _weighted(delta: RowDelta, beta: float) -> tuple[RowDelta, float]:

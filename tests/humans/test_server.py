@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from string import Formatter
 
 import pytest
@@ -60,6 +61,27 @@ def test_a_study_from_consent_to_thanks(tmp_path, design):
         assert all(
             given.keys() == study.design.measures.keys() for given in judgement.answers.values()
         )
+
+
+def test_the_last_judgement_is_the_last_one_though_the_clock_goes_back(tmp_path, monkeypatch):
+    class GoingBack(datetime):
+        reads = iter(range(1000))
+
+        @classmethod
+        def now(cls, tz):
+            return datetime(2026, 1, 1, tzinfo=tz) - timedelta(hours=next(cls.reads))
+
+    monkeypatch.setattr("ggez_hub.humans.store.datetime", GoingBack)
+    study = write_study(tmp_path / "study", **FIRST)
+    store, who = (
+        Store(tmp_path / "study"),
+        rater_of(tmp_path / "study", invited(tmp_path / "study")),
+    )
+    sets = queue(study, who.side, who.language, who.number)
+    for shown in sets:
+        assert store.record(who.id, shown, {}, 1.0)
+        assert store.last(who.id) == shown.key
+    assert [j.shown for j in judgements(tmp_path / "study")] == list(sets)
 
 
 def test_places_become_mid_ranks_and_ties_can_be_refused():
