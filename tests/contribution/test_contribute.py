@@ -13,7 +13,7 @@ import time
 
 import pytest
 from click.testing import CliRunner
-from huggingface_hub import constants, file_download
+from huggingface_hub import constants
 
 from ggez_hub.cards import parse_card
 from ggez_hub.cli.main import cli
@@ -21,13 +21,13 @@ from ggez_hub.digests import sha256_file
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import resolve
 
-from ..faults import wire
+from ..faults import NotedClock, wire
 from .conftest import CLIP, INDEX, SDXL, card_at, pulls
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(file_download.time, "sleep", lambda _: None)
+    NotedClock.of_clients(monkeypatch)
 
 
 def merged(place, number=1):

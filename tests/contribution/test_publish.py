@@ -8,13 +8,13 @@ import struct
 
 import pytest
 from click.testing import CliRunner
-from huggingface_hub import constants, file_download
+from huggingface_hub import constants
 
 from ggez_hub.cli.main import cli
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 
-from ..faults import wire
+from ..faults import NotedClock, wire
 from .conftest import CLIP, SDXL, card_at, pulls
 
 REPO = "ana/thai-names"
@@ -22,7 +22,7 @@ REPO = "ana/thai-names"
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(file_download.time, "sleep", lambda _: None)
+    NotedClock.of_clients(monkeypatch)
 
 
 @pytest.fixture
