@@ -72,6 +72,37 @@ def test_same_bytes_on_any_processor(bases, tmp_path):
     assert len(answers) == 1
 
 
+# Of rows and of columns, of many lengths.
+NORMS = """
+import hashlib
+import torch
+from ggez_hub.merging.adapters.dora import DoraRows
+from ggez_hub.merging.delta_rows import Whole, whole
+
+torch.manual_seed(0)
+seen = hashlib.sha256()
+for columns in (1, 3, 8, 31, 64, 100, 129, 640, 1000, 1152, 2048, 3001):
+    low, weight = torch.randn(2, 60, columns, dtype=torch.float64)
+    rows = DoraRows("w", Whole(low), weight, weight, torch.ones(60, dtype=torch.float64))
+    across = DoraRows("w", Whole(low), weight, weight, torch.ones(columns, dtype=torch.float64))
+    for delta in (rows, across.with_column_norms()):
+        seen.update(whole(delta, weight.shape).numpy().tobytes())
+print(seen.hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_norms_are_added_up_alike_on_any_processor():
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", NORMS], env=os.environ | {"ATEN_CPU_CAPABILITY": kernels},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for kernels in ("default", "avx2")
+    }  # fmt: skip
+    assert len(answers) == 1
+
+
 def test_same_bytes_with_one_and_two_threads(bases, lora, tmp_path):
     digests = set()
     before = torch.get_num_threads()

@@ -87,7 +87,7 @@ class DoraRows(Elementwise):
     """Rows of W' - W. Matrices of one shape: W as the base has it, and as the adapter takes it.
 
     `magnitude` is for the rows, or, if `norms` of the same length is given, for as many groups of
-    columns beside each other. Norms are added up by the processor, wherever the rest is computed.
+    columns beside each other.
     """
 
     target: str
@@ -105,18 +105,17 @@ class DoraRows(Elementwise):
         for start, stop in blocks(self.stored.shape):
             out = torch.empty(stop - start, self.stored.shape[1], dtype=torch.float64)
             self._direction(start, stop, out)
-            squares += out.square_().sum(0)
-        return replace(self, norms=squares.reshape(len(self.magnitude), -1).sum(1).sqrt_())
+            squares += _sum(out.square_(), 0)
+        groups = squares.reshape(len(self.magnitude), -1)
+        return replace(self, norms=_sum(groups, 1).sqrt_())
 
     def write(self, start: int, stop: int, out: torch.Tensor) -> None:
         import torch
 
         self._direction(start, stop, out)
         if self.norms is None:
-            here = out.cpu()
-            norms = [torch.linalg.vector_norm(here[a:b], dim=1) for a, b in blocks(out.shape)]
-            factor = self.magnitude[start:stop] / torch.cat(norms).to(out.device)
-            factor = factor.unsqueeze(1)
+            norms = _sum(out.square(), 1).sqrt_()
+            factor = (self.magnitude[start:stop] / norms).unsqueeze(1)
         else:
             factor = self.magnitude / self.norms
             factor = factor.repeat_interleave(self.stored.shape[1] // len(factor))
@@ -127,3 +126,18 @@ class DoraRows(Elementwise):
     def _direction(self, start: int, stop: int, out: torch.Tensor) -> None:
         self.low.write(start, stop, out)
         out.add_(self.weight[start:stop])
+
+
+def _sum(values: torch.Tensor, dim: int) -> torch.Tensor:
+    """The sum along a dimension, by adding its second half to its first one again and again.
+
+    torch's own sums and norms add as many numbers at once as a processor's vectors hold, so that the
+    last bit may differ between processors; here each addition is that of two elements.
+    """
+    while (count := values.shape[dim]) > 1:
+        half = count // 2
+        added = values.narrow(dim, 0, half) + values.narrow(dim, half, half)
+        if count % 2:
+            added.narrow(dim, 0, 1).add_(values.narrow(dim, -1, 1))
+        values = added
+    return values.select(dim, 0)
