@@ -210,7 +210,7 @@ def add_in_order(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> 
 def adds_in_order(rows: int, rank: int, columns: int, _threads: int) -> bool:
     """Whether torch's kernel for matrices of these sizes adds up in the order of the rank."""
     left, right, some, expected = _probe(rows, rank, columns)
-    return (left @ right)[:, some].equal(expected)
+    return _same_bits((left @ right)[:, some], expected)
 
 
 @cache
@@ -218,7 +218,12 @@ def scales_last(rows: int, rank: int, columns: int, _threads: int) -> bool:
     """Whether it does so too where it is given a factor, and multiplies each sum by that, once."""
     left, right, some, expected = _probe(rows, rank, columns)
     scaled = left.new_empty(rows, columns).addmm_(left, right, beta=0, alpha=0.7)
-    return scaled[:, some].equal(expected * 0.7)
+    return _same_bits(scaled[:, some], expected * 0.7)
+
+
+def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether zeros have the same signs, too."""
+    return one.equal(other) and one.signbit().equal(other.signbit())
 
 
 def _probe(rows: int, rank: int, columns: int) -> tuple[torch.Tensor, ...]:
@@ -230,6 +235,8 @@ def _probe(rows: int, rank: int, columns: int) -> tuple[torch.Tensor, ...]:
         torch.randn(shape, generator=generator).double()
         for shape in ((rows, rank), (rank, columns))
     )
+    # Its products are zeros of either sign: a sum that begins with 0.0 is not -0.0.
+    left[0] = 0
     # Both ends, where a kernel fills its registers up, and what lies between.
     some = torch.cat([torch.randint(columns, (64,), generator=generator), torch.arange(64)])
     some = torch.cat([some, -1 - torch.arange(64)]).remainder(columns)
