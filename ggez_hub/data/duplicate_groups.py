@@ -34,7 +34,7 @@ def write_bins(links: Sequence[Path], folder: Path, together: int) -> None:
     together  about how many rows a file has
 
     A file is an array of numpy, ascending. Takes 16 bytes of disk for each row of the corpus while
-    it runs. Raises OSError where there is no room.
+    it runs. Raises OSError if the disk is full.
     """
     numbering = _Numbering.of(_chunks(links))
     if not numbering.count:
