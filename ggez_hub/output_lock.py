@@ -45,12 +45,10 @@ def lock_output(target: Path, *parts: Path) -> Iterator[Path]:
     left, of this target or another one, is removed first: such folders, and what `atomic_folder`
     has for their targets. `parts` are folders within `target` that are written by `atomic_folder`.
     """
-    from filelock import FileLock
-
     locks = remove_leftovers()
     name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:32]
     scratch, record = locks / f"{name}.scratch", locks / f"{name}.unfinished"
-    with FileLock(locks / f"{name}.lock"):
+    with _brief_lock(locks / f"{name}.lock"):
         shutil.rmtree(scratch, ignore_errors=True)
         partials = [str(partial_of(path)) for path in (target, *parts)]
         record.write_text(json.dumps(partials), encoding="utf-8")
@@ -76,13 +74,10 @@ def remove_leftovers() -> Path:
         raise PermissionError(
             errno.EPERM, "is not a folder of yours: remove it, or set TMPDIR", str(locks)
         )
-    # Locks stay, and there may be thousands: a glob would take longer than a small merge.
-    with os.scandir(locks) as entries:
-        records = [locks / entry.name for entry in entries if entry.name.endswith(".unfinished")]
-    for record in records:
-        from filelock import FileLock, Timeout
+    for record in locks.glob("*.unfinished"):
+        from filelock import Timeout
 
-        with suppress(Timeout), FileLock(record.with_suffix(".lock"), timeout=0):
+        with suppress(Timeout), _brief_lock(record.with_suffix(".lock"), timeout=0):
             # A run may have been killed here, too, and another process may clean up at this moment.
             with suppress(OSError, ValueError):
                 for partial in json.loads(record.read_text(encoding="utf-8")):
@@ -90,3 +85,20 @@ def remove_leftovers() -> Path:
             shutil.rmtree(record.with_suffix(".scratch"), ignore_errors=True)
             record.unlink(missing_ok=True)
     return locks
+
+
+@contextmanager
+def _brief_lock(path: Path, timeout: float = -1) -> Iterator[None]:
+    """Hold the lock of `path`, whose file goes with it; raises filelock's Timeout.
+
+    A process that opened the file before it went does not get its lock: filelock opens it anew.
+    """
+    from filelock import FileLock
+
+    with FileLock(path, timeout=timeout):
+        try:
+            yield
+        finally:
+            # Windows keeps a file that is open; what is left there does no harm.
+            with suppress(PermissionError):
+                path.unlink(missing_ok=True)
