@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from itertools import chain
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from ggez_hub.errors import GgezError, UsageProblem
 
@@ -126,7 +126,7 @@ def plugins(group: Group, own: frozenset[str]) -> Mapping[str, EntryPoint]:
     Raises BadPlugin for a name that is among our `own`, or that two of them offer.
     """
     found: dict[str, EntryPoint] = {}
-    for point in () if are_off() else _offered(group):
+    for point in () if are_off() else _offered()[group]:
         other = found.setdefault(point.name, point)
         if point.name in own or other is not point:
             taken = "part of ggez-hub" if point.name in own else f"offered by {_record(other)} too"
@@ -138,13 +138,18 @@ def plugins(group: Group, own: frozenset[str]) -> Mapping[str, EntryPoint]:
 
 
 @cache
-def _offered(group: Group) -> tuple[EntryPoint, ...]:
-    return tuple(sorted(entry_points(group=f"ggez_hub.{group}"), key=lambda point: point.name))
+def _offered() -> Mapping[Group, tuple[EntryPoint, ...]]:
+    # Once for all groups: it reads a file of every distribution.
+    found = entry_points()
+    return {
+        group: tuple(sorted(found.select(group=f"ggez_hub.{group}"), key=lambda point: point.name))
+        for group in get_args(Group)
+    }
 
 
 def installed(group: Group) -> list[PluginRecord]:
     """Where the values of a group come from that are not part of this package; none if they are off."""
-    return [] if are_off() else [_record(point) for point in _offered(group)]
+    return [] if are_off() else [_record(point) for point in _offered()[group]]
 
 
 def clear() -> None:
