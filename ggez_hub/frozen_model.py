@@ -11,4 +11,6 @@ class FrozenModel(BaseModel):
     A model that differs says so in its class line: `class Gates(FrozenModel, strict=False)`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,26 +113,35 @@ def estimate_score(moments: Moments, side: int, index: int) -> Interval:
     )
 
 
+# A command prints the same figures in its text, a card and its JSON, and finding them takes long.
+_remembered = lru_cache(maxsize=256)
+
+
+@_remembered
 def estimate_side(moments: Moments, side: int, index: int) -> Interval:
     """The chance-corrected score of a side at one beta."""
     return estimate(moments, moments.side(side, index))
 
 
+@_remembered
 def estimate_grp(moments: Moments, alpha: float, index: int) -> Interval:
     """GRP above chance at one beta."""
     return estimate(moments, moments.grp(alpha, index))
 
 
+@_remembered
 def estimate_grp_difference(moments: Moments, alpha: float, index: int, other: int) -> Interval:
     """GRP at one beta less that at another, paired by picture."""
     return estimate(moments, moments.grp(alpha, index) - moments.grp(alpha, other))
 
 
+@_remembered
 def estimate_side_difference(moments: Moments, side: int, index: int, other: int) -> Interval:
     """The chance-corrected score of a side at one beta less that at another."""
     return estimate(moments, moments.side(side, index) - moments.side(side, other))
 
 
+@_remembered
 def estimate_surplus(moments: Moments, index: int, *, kept: float, base: int) -> Interval:
     """D = Q_others(b) - kept * Q_others(0), above chance: at least 0 where that share is kept."""
     return estimate(moments, moments.surplus(index, kept, base))
