@@ -14,9 +14,8 @@ from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.registry.constants import LOCK_NAME
 from ggez_hub.registry.index.search import known_entries
-from ggez_hub.registry.index.verification import PARALLEL
 from ggez_hub.registry.lock import Lock, MergeLock, parse_any_lock
-from ggez_hub.registry.repositories import Gone, Repositories
+from ggez_hub.registry.repositories import PARALLEL, Gone, Repositories
 
 # The tag of a published merge that is marked.
 AFFECTED_TAG = "ggez-affected"
@@ -107,7 +106,7 @@ def affected_merges(hub: Hub, named: Ingredient | None = None) -> AffectedMerges
         found = [f for f in pool.map(lambda m: _locked(hub, *m), hub.discover([TAG])) if f]
         held = {i for _, lock in found if not isinstance(lock, str) for i in ingredients(lock)}
         asked = {i for i in held if (_is_of(i, named) if named else i.repo.lower() in public)}
-        repositories.ask_for(((i.repo, i.revision or "main") for i in asked), pool)
+        repositories.ask_for((i.repo, i.revision or "main") for i in asked)
     merges = []
     for at, lock in found:
         own = () if isinstance(lock, str) else [i for i in ingredients(lock) if i in asked]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,6 +16,8 @@ from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.client import COMMIT
 from ggez_hub.registry.file_checks import NotFit, vet_adapter, vet_base
 from ggez_hub.validation_errors import Problem
+
+PARALLEL = 8
 
 
 class Gone(NotFit):
@@ -61,12 +63,18 @@ class Repositories:
             return None
         return revision if revision in self.hub.tags(repo) else None
 
-    def ask_for(self, places: Iterable[tuple[str, str]], pool: Executor) -> None:
+    def ask_for(self, places: Iterable[tuple[str, str]]) -> None:
+        """Ask for several at once, so that `at` has its answers; what is gone or gated, `at` raises."""
+
         def ask(place: tuple[str, str]) -> None:
             with suppress(Gone, GatedRepoError):
                 self.at(*place)
 
-        list(pool.map(ask, places))
+        wanted = sorted(set(places) - self._seen.keys())
+        if len(wanted) < 2:
+            return
+        with ThreadPoolExecutor(min(PARALLEL, len(wanted))) as pool:
+            list(pool.map(ask, wanted))
 
 
 def reach(hub: Hub, repo: str, revision: str) -> RepoAtCommit:

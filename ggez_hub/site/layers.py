@@ -6,7 +6,7 @@ are still on the hub is not asked: `index verify` does that every day.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -65,12 +65,12 @@ def candidates(source: CardSource, country: Region, family: str) -> Iterator[str
     resolver = Resolver.of(Request(country.id, family=family), source.hub)
     listing = source.of([region.id for region in resolver.chain])
     order = Survey.of(resolver, listing).order
-    for candidate in order if source.is_hubs else replace(order, date_of=_registered):
+    for candidate in order if source.is_hubs else replace(order, dates_of=_registered):
         yield candidate.entry.card.path
 
 
-def _registered(entry: IndexEntry) -> str:
-    return entry.summary.registered or ""
+def _registered(entries: Sequence[IndexEntry]) -> list[str]:
+    return [entry.summary.registered or "" for entry in entries]
 
 
 def taken_by_policy(

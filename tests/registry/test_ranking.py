@@ -48,7 +48,8 @@ def entry(name, *, region="th", regional=None, task="0", base="b", registered=No
 
 
 def rank(entries, date_of):
-    return list(CandidateOrder(tuple(entries), tuple(CHAIN), ALPHA, date_of))
+    dates_of = lambda several: [date_of(entry) for entry in several]  # noqa: E731
+    return list(CandidateOrder(tuple(entries), tuple(CHAIN), ALPHA, dates_of))
 
 
 def order(entries, dates=None):
@@ -146,7 +147,8 @@ def three(recommended=False):
     if recommended:
         far = replace(far, summary=far.summary.model_copy(update={"recommended": True}))
     near = [entry("a", registered="2026-02-01"), entry("b", registered="2026-01-01")]
-    return CandidateOrder((*near, far), tuple(CHAIN), ALPHA, lambda e: e.summary.registered)
+    dates_of = lambda several: [e.summary.registered for e in several]  # noqa: E731
+    return CandidateOrder((*near, far), tuple(CHAIN), ALPHA, dates_of)
 
 
 def test_every_reason_names_the_first():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub import Hub
 from ggez_hub.registry.index.search import NoIndex
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
@@ -37,6 +39,20 @@ def test_the_nearer_region_comes_first(seeded):
 
 def test_the_same_inputs_give_the_same_answer(seeded):
     assert resolve(Request("th"), seeded) == resolve(Request("th"), seeded)
+
+
+def test_an_adapter_and_its_base_are_asked_for_at_once(seeded):
+    both = threading.Barrier(2)
+
+    class Watched(Hub):
+        def at_commit(self, repo, revision, repo_type="model"):
+            if repo_type == "model":
+                # Breaks if the second is asked for when the first is there.
+                both.wait(timeout=30)
+            return super().at_commit(repo, revision, repo_type)
+
+    request = Request("th", adapters=(f"{BASE_REPO}-th",))
+    assert resolve(request, Watched(seeded.endpoint)) == resolve(request, seeded)
 
 
 def test_alpha_is_that_of_the_requested_region(seeded):

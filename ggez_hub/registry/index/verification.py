@@ -14,10 +14,9 @@ from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.hub import Hub
 from ggez_hub.registry.file_checks import NotFit
 from ggez_hub.registry.index.entries import IndexEntry, Listing
-from ggez_hub.registry.repositories import Repositories, problems_on_hub, reach
+from ggez_hub.registry.repositories import PARALLEL, Repositories, problems_on_hub, reach
 
 # What the Hub answers at once without slowing a client down.
-PARALLEL = 8
 Why: TypeAlias = Literal["yanked", "deprecated", "superseded", "base", "undetermined"]
 
 
@@ -75,7 +74,7 @@ def verify_entries(listing: Listing, hub: Hub) -> IndexVerification:
             for place in (card.base, card.adapter)
             if place
         }
-        repositories.ask_for(sorted(places), pool)
+        repositories.ask_for(places)
         found = pool.map(
             lambda e, why: list(_reasons(e, repositories)) if why is None else [why],
             entries,

@@ -152,6 +152,7 @@ def _choices(seen: Survey, hub: Hub, out: Path) -> tuple[list[ModelChoice], list
     for candidate in seen.order:
         summary = candidate.entry.summary
         groups.setdefault((summary.family, summary.base_repo), []).append(candidate)
+    seen.resolver.ask_for(group[0].entry for group in groups.values())
     found: list[ModelChoice] = []
     left_out: list[Rejected] = []
     region = seen.resolver.chain[0].id

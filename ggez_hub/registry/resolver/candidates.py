@@ -27,8 +27,8 @@ from ggez_hub.registry.index.entries import IndexEntry, Listing
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Rejected
 
-# The day on which an adapter was registered, or else committed (ISO 8601).
-DateOf: TypeAlias = Callable[[IndexEntry], str]
+# For each the day on which the adapter was registered, or else committed (ISO 8601).
+DatesOf: TypeAlias = Callable[[Sequence[IndexEntry]], Sequence[str]]
 # The region of a card that cannot be read.
 UNREAD_REGION = "?"
 SHOWN_UNREAD, SHOWN_LINES, SHOWN_WIDTH = 5, 5, 300
@@ -59,14 +59,14 @@ class RankedCandidate:
 class CandidateOrder:
     """Candidates in order, those of a region ranked when they are asked for.
 
-    All of them serve a region of `chain`, which begins with the requested one. `date_of` is asked
+    All of them serve a region of `chain`, which begins with the requested one. `dates_of` is asked
     only where the date decides.
     """
 
     entries: tuple[IndexEntry, ...]
     chain: tuple[Region, ...]
     alpha: float
-    date_of: DateOf
+    dates_of: DatesOf
     _tiers: dict[str, tuple[RankedCandidate, ...]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -111,9 +111,9 @@ class CandidateOrder:
         for entry in sorted(self._of(region), key=_identity):
             rivals, grp = _merit(entry, self.chain[0], self.alpha)
             groups.setdefault(rivals, []).append((entry, grp))
-        ordered = [_within(group, self.date_of) for group in groups.values()]
+        ordered = [_within(group, self.dates_of) for group in groups.values()]
         by_best = {_identity(group[0].entry): group for group in ordered}
-        for best in _newest([group[0].entry for group in ordered], self.date_of):
+        for best in _newest([group[0].entry for group in ordered], self.dates_of):
             yield from by_best[_identity(best)]
 
 
@@ -131,20 +131,24 @@ def _merit(entry: IndexEntry, region: Region, alpha: float) -> tuple[Hashable, f
     return (entry.summary.base_weights, tasks, best.curve.scale, best.curve.region), best.grp
 
 
-def _within(group: list[tuple[IndexEntry, float | None]], date_of: DateOf) -> list[RankedCandidate]:
+def _within(
+    group: list[tuple[IndexEntry, float | None]], dates_of: DatesOf
+) -> list[RankedCandidate]:
     group.sort(key=lambda rival: -(rival[1] or 0.0))
     ordered = [
         (entry, grp)
         for grp, equal in groupby(group, key=lambda rival: rival[1])
-        for entry in _newest([entry for entry, _ in equal], date_of)
+        for entry in _newest([entry for entry, _ in equal], dates_of)
     ]
     return [RankedCandidate(entry, grp, ordered[0][0]) for entry, grp in ordered]
 
 
-def _newest(entries: list[IndexEntry], date_of: DateOf) -> list[IndexEntry]:
+def _newest(entries: list[IndexEntry], dates_of: DatesOf) -> list[IndexEntry]:
     if len(entries) < 2:
         return entries
-    return sorted(sorted(entries, key=_identity), key=date_of, reverse=True)
+    named = sorted(entries, key=_identity)
+    dated = sorted(zip(dates_of(named), named, strict=True), key=lambda d: d[0], reverse=True)
+    return [entry for _, entry in dated]
 
 
 def _identity(entry: IndexEntry) -> tuple[str, str, str]:

@@ -61,6 +61,12 @@ def pin_adapter(
     )
 
 
+def base_place(card: AdapterCard, request: Request) -> tuple[str, str]:
+    """The repository and the revision of the base that was requested, or of that of a card."""
+    repo, _, revision = (request.base or f"{card.base.repo}@{card.base.revision}").partition("@")
+    return repo, revision
+
+
 def pin_base(
     cards: Sequence[AdapterCard], request: Request, repositories: Repositories
 ) -> tuple[PinnedRepo, FitsBy]:
@@ -69,8 +75,7 @@ def pin_base(
     It fits by its weights, or with `allow_shape_match` by tensor names, dtypes and shapes. Raises
     NotFit.
     """
-    named = request.base or f"{cards[0].base.repo}@{cards[0].base.revision}"
-    repo, _, revision = named.partition("@")
+    repo, revision = base_place(cards[0], request)
     at = repositories.at(repo, revision or "main")
     fits: FitsBy = "weights"
     files: tuple[PinnedFile, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -32,6 +33,7 @@ from ggez_hub.registry.resolver.candidates import (
 )
 from ggez_hub.registry.resolver.composition import check_composition, joint_measurement
 from ggez_hub.registry.resolver.pins import (
+    base_place,
     chosen_beta,
     chosen_together,
     pin_adapter,
@@ -88,9 +90,22 @@ class Resolver:
     def is_switch(self) -> bool:
         return get_form(self.request.form).is_switch
 
+    def ask_for(self, entries: Iterable[IndexEntry]) -> None:
+        """Ask the hub at once for what `take` needs of each; what is wrong, `take` finds."""
+        places = []
+        for entry in entries:
+            places.append((entry.repo, entry.revision))
+            with suppress(NotFit):
+                card = entry.document.card
+                if get_kind(card.kind).combined:
+                    repo, revision = base_place(card, self.request)
+                    places.append((repo, revision or "main"))
+        self.repositories.ask_for(places)
+
     def take(self, entries: Sequence[IndexEntry]) -> Resolved:
         """The resolution of these adapters, whatever else there is; raises NotFit."""
         request = self.request
+        self.ask_for(entries)
         documents = tuple(entry.document for entry in entries)
         cards = [document.card for document in documents]
         combined = get_kind(cards[0].kind).combined
@@ -169,8 +184,8 @@ class Survey:
                 suited.append(entry)
             else:
                 rejected.append(_rejection(entry, reason))
-        date_of = partial(_date_of, resolver.repositories)
-        order = CandidateOrder(tuple(suited), chain, resolver.factor.value, date_of)
+        dates_of = partial(_dates_of, resolver.repositories)
+        order = CandidateOrder(tuple(suited), chain, resolver.factor.value, dates_of)
         return cls(resolver, found, order, tuple(rejected))
 
     def first(self, candidates: Iterable[RankedCandidate]) -> Resolved:
@@ -228,6 +243,11 @@ def survey(request: Request, hub: Hub) -> Survey:
         else known_entries(hub, request.index, regions)
     )
     return Survey.of(resolver, found)
+
+
+def _dates_of(repositories: Repositories, entries: Sequence[IndexEntry]) -> list[str]:
+    repositories.ask_for((e.repo, e.revision) for e in entries if e.summary.registered is None)
+    return [_date_of(repositories, entry) for entry in entries]
 
 
 def _date_of(repositories: Repositories, entry: IndexEntry) -> str:
