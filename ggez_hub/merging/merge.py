@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,8 +105,8 @@ def merge_into(
     deltas = [open_delta(adapter.folder, family, index) for adapter in adapters]
     check_space({folder: _disk_bytes(index, deltas)})
     require_engine()
-    with without_collections():
-        from ggez_hub.merging.engine import Weighted, execute
+    load_engine()
+    from ggez_hub.merging.engine import Weighted, execute
 
     copy_side_files(base, folder, layout)
     # A beta of 0 is the base bit for bit: the Delta is not even read.
@@ -158,6 +159,12 @@ def require_tensors(betas: Collection[str], names: Collection[str]) -> None:
 def require_engine() -> None:
     """Raise MissingExtra unless mergekit and torch are installed."""
     require("merge", "torch", "mergekit")
+
+
+def load_engine() -> None:
+    """Import torch and mergekit, which takes longer than a small merge."""
+    with without_collections():
+        importlib.import_module("ggez_hub.merging.engine")
 
 
 class MergedTensors:

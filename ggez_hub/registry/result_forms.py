@@ -32,10 +32,12 @@ class ResultForm:
 
     parts      what is written of a base and an adapter: the base (merged or not), the adapter
     is_switch  base and adapter stay two models, between which a prompt's language decides
+    merges     whether it is computed by the merge engine
     """
 
     parts = frozenset({"base"})
     is_switch = False
+    merges = True
 
     def need(self, adapter: Path | None) -> Need:
         """What of the base is read for an adapter's folder, as AdapterForm.need."""
@@ -102,6 +104,8 @@ class ResultForm:
 class AsIsForm(ResultForm):
     """A merged model that is taken as it is: nothing is computed."""
 
+    merges = False
+
     def need(self, adapter: Path | None) -> Need:
         return Need.NOTHING
 
@@ -123,6 +127,7 @@ class FoldedAdapter(ResultForm):
     """An adapter with beta folded in."""
 
     parts = frozenset({"adapter"})
+    merges = False
 
     def __init__(self, name: str) -> None:
         self.form = get_adapter_form(name)
@@ -155,6 +160,7 @@ class SwitchForm(ResultForm):
 
     parts = frozenset({"base", "adapter"})
     is_switch = True
+    merges = False
 
     def check(self, resolution: Resolution) -> None:
         _require_one(resolution)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from ggez_hub.atomic_files import OutputExists, atomic_folder, write_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.merging.forms.switch import Wrote
-from ggez_hub.merging.merge import Adapter
+from ggez_hub.merging.merge import Adapter, load_engine
 from ggez_hub.merging.side_files import check_space
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.adapter_kinds import form_of
@@ -102,7 +103,10 @@ def carry_out(
             check_space(costs.bytes_by_folder(out))
         made = _published(resolution, hub, owners, costs.fetch_bytes, planned.lock)
         if made is None:
-            inputs = _fetched(resolution, form, hub, place)
+            with ThreadPoolExecutor(1) as beside:
+                if form.merges:
+                    beside.submit(load_engine)
+                inputs = _fetched(resolution, form, hub, place)
         with _new_model(out, resolution.family) as (model, lock_file):
             if made is None:
                 form.write(resolution, inputs, model, wrote)
