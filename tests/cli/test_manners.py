@@ -47,6 +47,27 @@ def test_commands_without_tensors_import_no_tensor_library(arguments):
     assert not modules.intersection(HEAVY)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["regions", "th"], 0), (["regions", "--nope"], 2)]
+)
+def test_threads_and_exit_handlers_end_before_the_process(tmp_path, arguments, status):
+    code = (
+        "import atexit, pathlib, sys, threading, time\n"
+        "atexit.register(lambda: print('handled'))\n"
+        f"note = pathlib.Path({str(tmp_path / 'note')!r})\n"
+        "from ggez_hub.cli.main import main\n"
+        "threading.Thread(target=lambda: (time.sleep(1), note.write_text('done'))).start()\n"
+        f"sys.argv = ['ggez-hub', *{arguments!r}]\n"
+        "main()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == status, result.stderr
+    assert result.stdout.splitlines()[-1] == "handled"
+    assert (tmp_path / "note").read_text() == "done"
+
+
 def test_help_imports_nothing_but_click():
     modules, result = modules_after(["--help"])
     assert result.returncode == 0
