@@ -46,7 +46,8 @@ def lock_output(target: Path, *parts: Path) -> Iterator[Path]:
     has for their targets. `parts` are folders within `target` that are written by `atomic_folder`.
     """
     locks = remove_leftovers()
-    name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:32]
+    # The same output under another path, through a link or "..", has the same lock.
+    name = hashlib.sha256(os.path.realpath(target).encode()).hexdigest()[:32]
     scratch, record = locks / f"{name}.scratch", locks / f"{name}.unfinished"
     with _brief_lock(locks / f"{name}.lock"):
         shutil.rmtree(scratch, ignore_errors=True)
@@ -74,10 +75,12 @@ def remove_leftovers() -> Path:
         raise PermissionError(
             errno.EPERM, "is not a folder of yours: remove it, or set TMPDIR", str(locks)
         )
-    for record in locks.glob("*.unfinished"):
+    # A kill just before the record is written, or just after it went, leaves the lock alone.
+    for lock in {path.with_suffix(".lock") for path in locks.iterdir()}:
         from filelock import Timeout
 
-        with suppress(Timeout), _brief_lock(record.with_suffix(".lock"), timeout=0):
+        record = lock.with_suffix(".unfinished")
+        with suppress(Timeout), _brief_lock(lock, timeout=0):
             # A run may have been killed here, too, and another process may clean up at this moment.
             with suppress(OSError, ValueError):
                 for partial in json.loads(record.read_text(encoding="utf-8")):
