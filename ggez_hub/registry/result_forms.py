@@ -9,12 +9,15 @@ from typing import Any
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, get_family
+from ggez_hub.families.diffusion import MODEL_INDEX
+from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase, Need, get_adapter_form
 from ggez_hub.merging.forms.adapter_facts import AdapterFacts, facts_of
+from ggez_hub.merging.forms.base import not_a_pipeline
 from ggez_hub.merging.forms.runtimes import loading_lines
 from ggez_hub.merging.forms.switch import BASE as SWITCH_BASE
 from ggez_hub.merging.forms.switch import Wrote, copy_model, switch_lines, write_switch
-from ggez_hub.merging.merge import Adapter, merge_into, require_engine, tensor_names
+from ggez_hub.merging.merge import Adapter, merge_into, tensor_names
 from ggez_hub.merging.methods import Method
 from ggez_hub.registry.resolution import PinnedFile, Resolution
 
@@ -44,9 +47,8 @@ class ResultForm:
         return Need.WEIGHTS
 
     def check(self, resolution: Resolution) -> None:
-        """Raise before anything is fetched if it cannot be done."""
+        """Raise if the resolution alone shows that it cannot be done."""
         Method.parse(resolution.method)
-        require_engine()
 
     def write(self, resolution: Resolution, inputs: Inputs, folder: Path, wrote: Wrote) -> None:
         base = _checked_base(resolution, inputs)
@@ -137,6 +139,11 @@ class FoldedAdapter(ResultForm):
 
     def check(self, resolution: Resolution) -> None:
         _require_one(resolution)
+        base, files = resolution.merged_into, resolution.adapters[0].source.files
+        is_folder = resolution.form == "peft" and any(file.path == CONFIG for file in files)
+        # A PEFT folder stays one, of whatever base.
+        if not is_folder and all(file.path != MODEL_INDEX for file in base.files):
+            raise not_a_pipeline(base.repo)
 
     def write(self, resolution: Resolution, inputs: Inputs, folder: Path, wrote: Wrote) -> None:
         (adapter,) = inputs.adapters

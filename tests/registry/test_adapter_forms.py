@@ -151,19 +151,31 @@ def test_what_is_saved_whole_needs_the_base(store, tmp_path):
     assert torch.equal(after, (before + 0.4 * (saved - before)).float())
 
 
-def test_a_refused_form_leaves_nothing_and_names_the_way_out(store, tmp_path):
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--as", "kohya"], ("is not a diffusers pipeline", "--as peft")),
+        (["--as", "peft", "--method", "ties(0.5)"], ("cannot hold what ties(0.5) makes", "--as")),
+        (["--as", "switch", "--out-dtype", "bfloat16"], ("--out-dtype has no meaning", "Leave it")),
+    ],
+)
+def test_a_refused_form_leaves_nothing_and_names_the_way_out(wrong, said, store, tmp_path):
     (tmp_path / "base").mkdir()
     base = write_base(tmp_path / "base", CLIP, torch.float16)
     adapter = write_lora(tmp_path / "adapter", CLIP.build(), ["q_proj"])
     publish(store, "embedding", base, adapter)
+    request = ["--region", "th", "--beta", "0.4", *wrong]
     with serving(store) as endpoint:
-        result = CliRunner().invoke(
-            cli,
-            ["pull", "--hub", endpoint, "--region", "th", "--beta", "0.4", "--as", "kohya", "-o",
-             str(tmp_path / "out")],
-        )  # fmt: skip
-    assert result.exit_code == 1
-    assert "--as peft" in result.stderr
+        answers = []
+        for command in (["resolve"], ["pull", "--dry-run"], ["pull", "-o", str(tmp_path / "out")]):
+            result = CliRunner().invoke(cli, [*command, "--hub", endpoint, *request])
+            answers.append((result.exit_code, result.stdout, result.stderr))
+    (code, stdout, stderr), *others = answers
+    assert code != 0
+    assert all(part in stderr for part in said)
+    # What cannot be pulled is not shown as a plan, either.
+    assert "adapter " not in stdout
+    assert others == [answers[0]] * 2
     assert not (tmp_path / "out").exists()
 
 

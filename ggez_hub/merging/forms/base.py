@@ -158,10 +158,7 @@ def read_pipeline(folder: Path | None, base: str) -> Pipeline:
     Raises BadAdapter for a pipeline whose LoRA files are not known here, GgezError.
     """
     if folder is None or not (folder / MODEL_INDEX).is_file():
-        raise BadAdapter(
-            f"{base} is not a diffusers pipeline, and LoRA files are for those",
-            "Take --as peft, or the merged form.",
-        )
+        raise not_a_pipeline(base)
     name = read_json(folder / MODEL_INDEX).get("_class_name")
     if name not in LOADERS:
         raise BadAdapter(
@@ -171,6 +168,14 @@ def read_pipeline(folder: Path | None, base: str) -> Pipeline:
     loader = LOADERS[str(name)]
     assert loader.components[0] in DENOISERS  # noqa: S101 - the table
     return Pipeline(folder, str(name), loader)
+
+
+def not_a_pipeline(base: str) -> BadAdapter:
+    """The error that `base` has no place for a LoRA file."""
+    return BadAdapter(
+        f"{base} is not a diffusers pipeline, and LoRA files are for those",
+        "Take --as peft, or the merged form.",
+    )
 
 
 class Need(Enum):

@@ -12,6 +12,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.merging.similarity import Cosine, cosines
+from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.affected import yanked_among
 from ggez_hub.registry.index.entries import read_pinned_card
 from ggez_hub.registry.index.file import BadIndex
@@ -103,9 +104,13 @@ def plan(
     *,
     costs_only: bool = False,
 ) -> PullPlan:
-    """Resolve a request for the folder `out`; takes and raises what `decide` does, and ChangedSince."""
+    """Resolve a request for the folder `out`; takes and raises what `decide` does, and ChangedSince.
+
+    Raises GgezError, too, if what is resolved cannot come in the form or by the method of the request.
+    """
     out = out or Path(f"ggez-{request.region}")
     resolved = decide(request, hub, out, costs_only=costs_only)
+    form_of(resolved.resolution).check(resolved.resolution)
     if not request.accept_changed:
         require_first_use(resolved, hub)
     return PullPlan(**vars(resolved), warnings=tuple(_warnings(resolved, hub)))
@@ -136,6 +141,7 @@ def plan_locked(lock: Lock, hub: Hub) -> PullPlan:
     nothing is compared with the hub: the inputs must be in the cache.
     """
     require_plugins(lock.resolution)
+    form_of(lock.resolution).check(lock.resolution)
     warnings: tuple[str, ...] = ()
     if not hub.offline:
         check_upstream(lock, hub)

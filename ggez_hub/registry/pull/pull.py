@@ -14,7 +14,7 @@ from ggez_hub.atomic_files import OutputExists, atomic_folder, write_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.merging.forms.switch import Wrote
-from ggez_hub.merging.merge import Adapter, load_engine
+from ggez_hub.merging.merge import Adapter, load_engine, require_engine
 from ggez_hub.merging.side_files import check_space
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.adapter_kinds import form_of
@@ -64,7 +64,7 @@ def check(planned: PullPlan, hub: Hub, out: Path, *, verify: bool = False) -> Pr
     if there is not None:
         _require_unchanged(out, there, verify=verify)
         return None
-    form_of(resolution).check(resolution)
+    _require_engine(form_of(resolution))
     costs = preflight(resolution, hub, out)
     check_space(costs.bytes_by_folder(out))
     return costs
@@ -97,7 +97,7 @@ def carry_out(
         if there is not None:
             _require_unchanged(out, there)
             return Pulled(out, there, reused=True)
-        form.check(resolution)
+        _require_engine(form)
         if costs is None:
             costs = preflight(resolution, hub, out)
             check_space(costs.bytes_by_folder(out))
@@ -127,6 +127,11 @@ def carry_out(
         note_first_use(planned, hub)
     published = f"{made.repo}@{made.revision}" if made else None
     return Pulled(out, lock, reused=False, published=published)
+
+
+def _require_engine(form: ResultForm) -> None:
+    if form.merges:
+        require_engine()
 
 
 @contextmanager
