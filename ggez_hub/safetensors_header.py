@@ -18,6 +18,9 @@ from ggez_hub.errors import GgezError
 
 # The format's own limit (safetensors MAX_HEADER_SIZE), hence what a hostile file may cost.
 MAX_HEADER_BYTES = 25_000_000
+# A clone without Git LFS has these in place of weights (git-lfs's docs/spec.md).
+LFS_POINTER, MAX_POINTER_BYTES = b"version ", 1024
+CUT = "Fetch it again: perhaps it was cut off, or it is a page that says why it is not there."
 # What torch can hold.
 MAX_RANK, MAX_SIZE = 64, 1 << 63
 
@@ -91,12 +94,18 @@ def read_header(path: Path) -> WeightFile:
 def header_length(start: bytes, size: int, where: Path | str) -> int:
     """Bytes of the header that follows the first eight of a file of `size`; raises BadWeights."""
     if len(start) < 8:
-        raise BadWeights(f"{where} is not a safetensors file: it has only {size} bytes")
+        raise BadWeights(f"{where} is not a safetensors file: it has only {size} bytes", CUT)
     (length,) = struct.unpack("<Q", start[:8])
+    if start.startswith(LFS_POINTER) and size < MAX_POINTER_BYTES:
+        raise BadWeights(
+            f"{where} is a pointer of Git LFS, not the weights themselves",
+            "Fetch the file itself: `git lfs pull` in its repository, or `hf download`.",
+        )
     if length > min(MAX_HEADER_BYTES, size - 8):
         raise BadWeights(
             f"{where} is not a safetensors file: its header claims {length:,} bytes, "
-            f"the file has {size:,} (headers are limited to {MAX_HEADER_BYTES:,})"
+            f"the file has {size:,} (headers are limited to {MAX_HEADER_BYTES:,})",
+            CUT,
         )
     return int(length)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ggez_hub.errors import GgezError
 from ggez_hub.families import diffusion, embedding, vlm
 from ggez_hub.families.family import (
     Family,
@@ -22,6 +23,7 @@ from ggez_hub.families.family import (
     TiedWeight,
     UnknownLayout,
 )
+from ggez_hub.families.weight_files import PICKLES
 from ggez_hub.plugins import Catalog
 
 FAMILIES: Catalog[Family] = Catalog(
@@ -47,11 +49,33 @@ def detect_family(folder: Path, variant: str | None = None) -> Family:
             "Name its base here, and this folder as the adapter (--adapter).",
         )
     found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    inner = [path for pattern in ("*", "*/*") for path in sorted(folder.glob(pattern))]
+    pickles = [path.name for path in inner if path.suffix in PICKLES]
+    if pickles and all(path.suffix != ".safetensors" for path in inner):
+        raise UnknownLayout(
+            f"{folder} holds its weights only in {', '.join(pickles[:3])}, which is never loaded",
+            "Convert it to safetensors where you trust it.",
+        )
     holds = ", ".join(found[:3]) + (" and others" if len(found) > 3 else "") or "no files"
     raise UnknownLayout(
         f"{folder} holds {holds}: no model of a known layout",
         f"A model is known by one of these files beside its weights: {', '.join(sorted(model_configuration()))}.",
     )
+
+
+def require_family(folder: Path, family: Family, variant: str | None = None) -> Layout:
+    """The layout of the model in `folder`; UnknownLayout says of which other family it is, if any."""
+    try:
+        return family.layout(folder, variant)
+    except UnknownLayout as error:
+        try:
+            other = detect_family(folder, variant).name
+        except GgezError:
+            raise error from None
+        raise UnknownLayout(
+            f"{error.message}: it is a model of the family {other}",
+            "Base and adapter are of one family; --family is found by the base if it is left out.",
+        ) from error
 
 
 def model_configuration() -> frozenset[str]:
@@ -71,4 +95,5 @@ __all__ = [
     "detect_family",
     "get_family",
     "model_configuration",
+    "require_family",
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import UsageProblem
 from ggez_hub.extras import require, without_collections
-from ggez_hub.families import Family
+from ggez_hub.families import Family, require_family
 from ggez_hub.hardware import taken_bytes
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.betas_by_part import BetasByPart
@@ -94,7 +94,7 @@ def merge_into(
 ) -> MergeReport:
     """The same into an existing empty folder, for callers who rename it themselves."""
     Method.parse(method)
-    layout = family.layout(base, variant)
+    layout = require_family(base, family, variant)
     index = WeightIndex(base, layout.weights)
     if out_dtype is not None:
         if out_dtype != BFLOAT16:

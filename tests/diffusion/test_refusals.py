@@ -268,6 +268,8 @@ def test_a_file_of_another_model_is_told_from_names_that_diffusers_does_not_read
         merge(bases["sd15"], [Adapter(path, 0.5)], tmp_path / "out", FAMILY)
     assert "attentions.7" in caught.value.message
     assert caught.value.hint.startswith(said)
+    # Of a file without any known name, sizes alone do not say that it is of this model.
+    assert ("or it is of another model" in caught.value.hint) == (not found and shape == (96, 32))
 
 
 def test_how_much_of_a_file_diffusers_reads_is_said(bases, tmp_path):

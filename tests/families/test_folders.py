@@ -300,3 +300,9 @@ def test_a_folder_that_holds_no_model_is_told_what_a_model_is_known_by(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnknownLayout, match="holds no files"):
         detect_family(tmp_path / "empty")
+    # It has what such a model is known by; its weights are never read.
+    for name in ("config.json", "pytorch_model.bin"):
+        (tmp_path / "empty" / name).write_text("{}")
+    with pytest.raises(UnknownLayout, match=r"only in pytorch_model\.bin, which") as caught:
+        detect_family(tmp_path / "empty")
+    assert "Convert it to safetensors" in caught.value.hint

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.cli.main import cli
+from ggez_hub.errors import GgezError
 from ggez_hub.families import UnknownLayout, get_family
 from ggez_hub.merging import (
     Adapter,
@@ -219,6 +220,57 @@ def test_what_is_not_an_adapter_is_described(base, tmp_path, make, said):
         merge(base, [Adapter(tmp_path / "given", 0.5)], tmp_path / "out", EMBEDDING)
     assert said in caught.value.message
     assert caught.value.hint
+
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 1234\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "said", "way_out"),
+    [
+        ({"a.safetensors": POINTER}, "is a pointer of Git LFS", "git lfs pull"),
+        ({"a.safetensors": "<html>404</html>"}, "not a safetensors file", "Fetch it again"),
+        ({"adapter_config.json": '{"peft_type": "LORA"}'}, "holds no adapter_model.safetensors", "both"),
+        ({"adapter_model.safetensors": POINTER}, "is a pointer of Git LFS", "git lfs pull"),
+        ({"adapter_model.safetensors": "{}"}, "has only 2 bytes", "Fetch it again"),
+    ],
+)  # fmt: skip
+def test_an_incomplete_adapter_is_described_with_the_way_out(base, tmp_path, files, said, way_out):
+    (tmp_path / "given").mkdir()
+    for name, text in files.items():
+        (tmp_path / "given" / name).write_text(text)
+    with pytest.raises(GgezError) as caught:
+        merge(base, [Adapter(tmp_path / "given", 0.5)], tmp_path / "out", EMBEDDING)
+    assert said in caught.value.message
+    assert way_out in caught.value.hint
+
+
+def test_weights_without_the_configuration_of_peft(base, adapter, tmp_path):
+    (adapter / "adapter_config.json").unlink()
+    with pytest.raises(BadAdapter, match=r"holds no adapter_config\.json") as caught:
+        merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", EMBEDDING)
+    assert "fetch or copy both" in caught.value.hint
+
+
+def test_a_file_within_a_peft_folder_is_told_to_be_named_by_its_folder(base, adapter, tmp_path):
+    with pytest.raises(BadAdapter) as caught:
+        merge(base, [Adapter(adapter / "adapter_model.safetensors", 1)], tmp_path / "o", EMBEDDING)
+    assert caught.value.hint == f"Name the PEFT folder: {adapter}"
+
+
+def test_a_model_of_another_family_is_called_that(base, adapter, tmp_path):
+    pipeline = tmp_path / "pipeline"
+    pipeline.mkdir()
+    (pipeline / "model_index.json").write_text(
+        '{"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}'
+    )
+    (pipeline / "unet").mkdir()
+    (pipeline / "unet" / "config.json").write_text("{}")
+    save_file({"a": torch.zeros(2)}, pipeline / "unet" / "diffusion_pytorch_model.safetensors")
+    for model, change in ((base, pipeline), (pipeline, adapter)):
+        with pytest.raises(UnknownLayout, match="it is a model of the family diffusion") as caught:
+            merge(model, [Adapter(change, 0.5)], tmp_path / "out", EMBEDDING)
+        assert "--family" in caught.value.hint
 
 
 def test_a_file_of_weights_that_are_not_a_lora(base, tmp_path):

@@ -24,6 +24,7 @@ from ggez_hub.merging.adapters.module_delta import (
     Scaled,
     by_target,
 )
+from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.merging.delta_rows import matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.quantities import counted
@@ -78,7 +79,9 @@ def open_lora_file(source: Path, family: Family, base: WeightIndex) -> ModuleSet
     if not (base.folder / MODEL_INDEX).is_file():
         raise BadAdapter(
             f"{path} is a LoRA file for a diffusers pipeline, which {base.folder} is not",
-            "A LoRA of another family is a PEFT folder: its adapter_config.json has the scale.",
+            f"Name the PEFT folder: {path.parent}"
+            if (path.parent / CONFIG).is_file()
+            else "A LoRA of another family is a PEFT folder: its adapter_config.json has the scale.",
         )
     return ModuleSet(str(source), by_target(_Builder(path, family, base).parts(), path), base)
 
@@ -161,9 +164,14 @@ class _Builder:
             for rows, columns in map(matrix_shape, lost.values())
         )
         if fit and all(map(is_unread, lost)):
+            why = "diffusers reads these names in part"
+            if not found:
+                why = (
+                    "diffusers does not read these names, or it is of another model with such sizes"
+                )
             return (
                 f"By their names the base has {found} of the {count} of this file, and it has matrices of the "
-                "sizes of the others: diffusers reads these names in part. Save it again in the names of "
+                f"sizes of the others: {why}. If it is of this model, save it again in the names of "
                 "diffusers. A merge takes all or none."
             )
         if found:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ggez_hub.families import Family, KeyMap, TiedWeight
+from ggez_hub.families import Family, KeyMap, TiedWeight, require_family
 from ggez_hub.merging.adapters.module_delta import FLOATING
 from ggez_hub.merging.delta_rows import Difference, RowDelta, blocks, matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex, WrongBase
@@ -32,7 +32,7 @@ def open_finetune(folder: Path, family: Family, base: WeightIndex) -> Finetune:
     Raises UnknownLayout if it is not a model of the family, WrongBase where tensors are missing, are
     there in addition or have another shape, BadAdapter for integers that differ, BadWeights.
     """
-    regional = WeightIndex(folder, family.layout(folder).weights)
+    regional = WeightIndex(folder, require_family(folder, family).weights)
     tuned = Finetune(regional, base, _names(regional, base, family))
     _require_same_tensors(tuned, base)
     for name, info in base.items():

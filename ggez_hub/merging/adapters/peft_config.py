@@ -18,6 +18,9 @@ from ggez_hub.text_files import read_text
 
 CONFIG = "adapter_config.json"
 MAX_BYTES = 8_000_000
+INCOMPLETE = (
+    f"PEFT's save_pretrained writes {CONFIG} and adapter_model.safetensors: fetch or copy both."
+)
 
 # Keys of LoraConfig that do not change what the stored matrices add to the base.
 INERT = frozenset(
@@ -93,8 +96,10 @@ def read_any_config(folder: Path, kinds: Collection[str] = (*KINDS, *METHODS)) -
     path = folder / CONFIG
     try:
         config = json.loads(read_text(path, MAX_BYTES))
+    except FileNotFoundError as error:
+        raise BadAdapter(f"{folder} holds no {CONFIG}", INCOMPLETE) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise BadAdapter(f"{path} cannot be read: {error}") from error
+        raise BadAdapter(f"{path} cannot be read: {error}", INCOMPLETE) from error
     kind = config.get("peft_type") if isinstance(config, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
         raise _refused(path, kind, kinds)

@@ -18,6 +18,7 @@ from ggez_hub.families.family import NotOneToOne, TiedWeight
 from ggez_hub.families.weight_files import PICKLES
 from ggez_hub.merging.adapters.peft_config import (
     CONFIG,
+    INCOMPLETE,
     KINDS,
     is_off,
     read_any_config,
@@ -105,7 +106,7 @@ def _weights(folder: Path) -> WeightFile:
     if not path.is_file():
         pickles = [path.name for path in folder.iterdir() if path.suffix in PICKLES]
         found = f" (it holds {', '.join(pickles)}, which is never loaded)" if pickles else ""
-        raise BadAdapter(f"{folder} holds no {WEIGHTS}{found}")
+        raise BadAdapter(f"{folder} holds no {WEIGHTS}{found}", INCOMPLETE)
     return read_header(path)
 
 

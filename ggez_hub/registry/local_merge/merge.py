@@ -12,7 +12,7 @@ from ggez_hub.cards.document import split_front_matter
 from ggez_hub.cards.readme import readme_text
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_files
-from ggez_hub.families import Family
+from ggez_hub.families import Family, require_family
 from ggez_hub.merging.adapters import find_form
 from ggez_hub.merging.adapters.lora_file import lora_path
 from ggez_hub.merging.adapters.peft_config import read_any_config
@@ -195,7 +195,7 @@ def _described(
     variant: str | None,
     out_dtype: str | None,
 ) -> MergeRecord:
-    weights = sha256_files(base.path, family.layout(base.path, variant).weights)
+    weights = sha256_files(base.path, require_family(base.path, family, variant).weights)
     return MergeRecord(
         family=family.name,
         method=method,
