@@ -190,9 +190,17 @@ NO_MEMORY = Message(
 )
 
 
-def _runtime(error: Any) -> Message | None:
-    # torch has no class of its own for what the processor's memory does not hold.
-    return NO_MEMORY if re.search("(?:can't|cannot) allocate memory", str(error), re.I) else None
+# What torch, threads and libraries of C say of memory that is not there: they have no class for it.
+# Where a library may not be run, the system gives that reason after a colon.
+OF_MEMORY = re.compile(
+    "(?:can't|cannot) allocate memory|can't start new thread"
+    "|failed to map segment from shared object(?!:)",
+    re.I,
+)
+
+
+def _if_memory(error: Any) -> Message | None:
+    return NO_MEMORY if OF_MEMORY.search(str(error)) else None
 
 
 def _unreachable(error: Any) -> Message:
@@ -247,7 +255,8 @@ MESSAGES: dict[str, Message | Callable[[Any], Message | None]] = {
     "safetensors_rust.SafetensorError": _weight_file,
     "torch.OutOfMemoryError": NO_MEMORY,
     "builtins.MemoryError": NO_MEMORY,
-    "builtins.RuntimeError": _runtime,
+    "builtins.RuntimeError": _if_memory,
+    "builtins.ImportError": _if_memory,
     "builtins.ConnectionError": _unreachable,
     "builtins.UnicodeEncodeError": _not_utf8,
     "builtins.OSError": _os_error,

@@ -260,8 +260,14 @@ def test_memory_that_is_not_there_is_said():
         "unable to mmap 8 bytes from file </a>: Cannot allocate memory (12)"
     )
     of_the_system = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-    for error in (of_torch.value, of_python.value, of_a_mapped_file, of_the_system):
+    of_a_library = ImportError("libtorch_cpu.so: failed to map segment from shared object")
+    of_a_thread = RuntimeError("can't start new thread")
+    for error in (
+        of_torch.value, of_python.value, of_a_mapped_file, of_the_system, of_a_library, of_a_thread,
+    ):  # fmt: skip
         assert explain(error).message == "there is not enough memory for this"
+    denied = ImportError("a.so: failed to map segment from shared object: Operation not permitted")
+    assert explain(denied).message == f"ImportError: {denied}"
     assert explain(RuntimeError("something else")).message == "RuntimeError: something else"
 
 
