@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 TARGETS = r"(visual\.)?transformer\.resblocks\..*\.(c_fc|c_proj)"
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 48, "head_width": 16, "patch_size": 8},
     "text_cfg": {"context_length": 16, "vocab_size": 64, "width": 48, "heads": 3, "layers": 2},
@@ -78,25 +78,26 @@ def main() -> None:
         merge_files.table(Path(place) / "files")
 
 
-def model() -> Any:
+def model(config: Mapping[str, Any] = CONFIG) -> Any:
     """A small open_clip model with random weights, the same at each call."""
     import open_clip
     import torch
 
     torch.manual_seed(0)
-    made = open_clip.CLIP(**CONFIG)
+    made = open_clip.CLIP(**config)
     for parameter in made.parameters():
         parameter.data.normal_(0, 0.1)
     return made.eval()
 
 
-def write_base(folder: Path) -> Path:
-    """The model in float32, as a folder of open_clip."""
+def write_base(folder: Path, config: Mapping[str, Any] = CONFIG, dtype: Any = None) -> Path:
+    """The model in `dtype`, else float32, as a folder of open_clip."""
     from safetensors.torch import save_file
 
     folder.mkdir()
-    save_file({k: v.contiguous() for k, v in model().state_dict().items()}, folder / WEIGHTS)
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG}))
+    state = model(config).to(dtype).state_dict()
+    save_file({k: v.contiguous() for k, v in state.items()}, folder / WEIGHTS)
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     return folder
 
 

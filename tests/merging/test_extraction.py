@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import peft
 import pytest
@@ -215,6 +217,33 @@ def test_a_rank_that_is_found_keeps_the_energy_and_is_hardly_larger_than_the_lea
     found = factorise(matrix, None, 0.98)
     assert (found.error / found.norm) ** 2 <= 0.02 + 1e-6
     assert least <= found.rank <= least * 1.05
+
+
+MEMORY = """
+import re
+from pathlib import Path
+import torch
+from ggez_hub.merging.extraction.factors import factorise
+
+def peak():
+    # That of getrusage is the parent's, too.
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+torch.set_num_threads(1)
+factorise(torch.randn(50, 60).double(), None, 0.99)
+matrix = torch.randn(2000, 2000).double()
+before = peak()
+factorise(matrix, None, 0.99)
+print((peak() - before) / matrix.nbytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_more_is_in_memory_than_documented():
+    """Four squares, and what blocks of a fixed size take."""
+    command = [sys.executable, "-c", MEMORY]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 2 < float(done.stdout) < 4.3
 
 
 def test_command_line(base, all_changed, tmp_path):

@@ -47,7 +47,8 @@ def factorise(matrix: torch.Tensor, rank: int | None, energy: float) -> Factors:
     """Factors of `matrix` (float64, two-dimensional), of `rank` or of as many as `energy` needs.
 
     `energy` is the share of the squared norm that is kept when `rank` is None, in (0, 1]. Beside the
-    matrix two squares of its shorter side are in memory, or, of a large one, some of its columns.
+    matrix four squares of its shorter side are in memory at most (LAPACK's eigenvectors need two of
+    them), or, of a large one, some of its columns.
     """
     if matrix.shape[0] > matrix.shape[1]:
         turned = factorise(matrix.mT, rank, energy)
@@ -61,7 +62,8 @@ def factorise(matrix: torch.Tensor, rank: int | None, energy: float) -> Factors:
     right = left.mT @ matrix
     half = right.norm(dim=1).sqrt()
     half[half == 0] = 1
-    b, a = (left * half).float().contiguous(), (right / half[:, None]).float().contiguous()
+    b, a = left.mul_(half).float().contiguous(), right.div_(half[:, None]).float().contiguous()
+    del left, right
     error, step = 0.0, max(1, BLOCK // matrix.shape[1])
     # Some rows at a time, so that no second matrix of this size is in memory.
     for rows, own in zip(torch.split(matrix, step), torch.split(b, step), strict=True):
