@@ -232,6 +232,8 @@ def peak():
 torch.set_num_threads(1)
 factorise(torch.randn(50, 60).double(), None, 0.99)
 matrix = torch.randn(2000, 2000).double()
+# The peak is from now on.
+Path("/proc/self/clear_refs").write_text("5")
 before = peak()
 factorise(matrix, None, 0.99)
 print((peak() - before) / matrix.nbytes)
@@ -243,7 +245,7 @@ def test_no_more_is_in_memory_than_documented():
     """Four squares, and what blocks of a fixed size take."""
     command = [sys.executable, "-c", MEMORY]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert 2 < float(done.stdout) < 4.3
+    assert 3 < float(done.stdout) < 5
 
 
 def test_command_line(base, all_changed, tmp_path):
