@@ -33,7 +33,7 @@ COLUMNS = ("adapter", "identity", "linearity", "commutation", "weighted")
 def kinds() -> Mapping[str, Any]:
     """The configurations of PEFT by what a reader calls them."""
     import peft
-    from peft.tuners.lora.config import KasaConfig
+    from peft.tuners.lora.config import BdLoraConfig, KasaConfig, MontecloraConfig, VeloraConfig
 
     lora = {"r": 4, "lora_alpha": 6, "target_modules": TARGETS}
     same: dict[str, Any] = {"target_modules": TARGETS}
@@ -47,6 +47,15 @@ def kinds() -> Mapping[str, Any]:
         "LoRA, ranks by pattern": peft.LoraConfig(rank_pattern={"c_fc": 3}, **lora),
         "LoRA, convolution": peft.LoraConfig(r=4, target_modules=["visual.conv1"]),
         "LoRA, embedding": peft.LoraConfig(r=4, target_modules=["token_embedding"]),
+        "LoRA, tokens": peft.LoraConfig(
+            trainable_token_indices={"token_embedding": [3, 60]}, **lora
+        ),
+        "BD-LoRA": peft.LoraConfig(
+            use_bdlora=BdLoraConfig(target_modules_bd_a=["c_fc"], nblocks=2, match_strict=False),
+            **lora,
+        ),
+        "MonteCLoRA": peft.LoraConfig(monteclora_config=MontecloraConfig(), **lora),
+        "VeLoRA": peft.LoraConfig(velora_config=VeloraConfig(num_groups=4), **lora),
         "KaSA": peft.LoraConfig(kasa_config=KasaConfig(), **lora),
         "AdaLoRA": peft.AdaLoraConfig(init_r=4, target_r=2, total_step=10, **same),
         "LoHa": peft.LoHaConfig(r=4, alpha=6, **same),
@@ -57,6 +66,28 @@ def kinds() -> Mapping[str, Any]:
         "HRA": peft.HRAConfig(r=4, **same),
         "VeRA": peft.VeraConfig(r=8, **same),
         "FourierFT": peft.FourierFTConfig(n_frequency=50, **same),
+        "BEFT": peft.BeftConfig(**same),
+        "C3A": peft.C3AConfig(block_size=8, **same),
+        "DEFT": peft.DeftConfig(r=4, **same),
+        "DeLoRA": peft.DeloraConfig(r=4, **same),
+        "GLoRA": peft.GloraConfig(r=4, **same),
+        "GraLoRA": peft.GraloraConfig(r=4, gralora_k=2, **same),
+        "HiRA": peft.HiraConfig(r=4, **same),
+        "MiSS": peft.MissConfig(r=4, **same),
+        "OSF": peft.OSFConfig(effective_rank=40, **same),
+        "PEANuT": peft.PeanutConfig(r=4, **same),
+        "PVeRA": peft.PveraConfig(r=8, **same),
+        "RandLoRA": peft.RandLoraConfig(r=8, **same),
+        "RoAd": peft.RoadConfig(group_size=8, **same),
+        "SHiRA": peft.ShiraConfig(r=2, **same),
+        "SuperTuning": peft.SupertuningConfig(**same),
+        "TinyLoRA": peft.TinyLoraConfig(u=6, **same),
+        "UniLoRA": peft.UniLoraConfig(theta_d_length=300, **same),
+        "VB-LoRA": peft.VBLoRAConfig(num_vectors=10, vector_length=16, **same),
+        "WaveFT": peft.WaveFTConfig(n_frequency=50, **same),
+        "Trainable tokens": peft.TrainableTokensConfig(
+            target_modules=["token_embedding"], token_indices=[3, 60]
+        ),
         "LN tuning": peft.LNTuningConfig(target_modules=["ln_1", "ln_post"]),
     }
 

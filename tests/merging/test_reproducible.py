@@ -35,7 +35,7 @@ torch.set_num_threads(int(sys.argv[1]))
 out, *rest = map(Path, sys.argv[2:])
 bases, adapters = rest[:3], rest[3:]
 for number, base in enumerate(bases):
-    for method in ("ggez_linear", "ties"):
+    for method in ("ggez_linear", "ties", "ties(0.3)", "dare(0.5, 7)"):
         target = out / f"{number}-{method}"
         merge(base, [Adapter(a, 0.7 / (n + 1)) for n, a in enumerate(adapters)], target,
               get_family("embedding"), method)
@@ -67,7 +67,7 @@ def test_same_bytes_on_any_processor(bases, tmp_path):
             [sys.executable, "-c", SCRIPT, threads, *places],
             env=os.environ | chosen, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        assert len(done.stdout.split()) == 6
+        assert len(done.stdout.split()) == 12
         answers.add(done.stdout)
     assert len(answers) == 1
 
