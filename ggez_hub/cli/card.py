@@ -11,7 +11,7 @@ import click
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, parse_card, write_card
 from ggez_hub.cards.document import CardText, has_block, read_text
 from ggez_hub.cards.schema import Location
-from ggez_hub.cli.description import Description, description_options
+from ggez_hub.cli.description import Description, description_options, note_other_base
 from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE, out_option
@@ -56,6 +56,7 @@ def init(
         _refuse_to_overwrite(place, force=force)
         document = description.draft(files, description.find_base(server))
     write_card(place, document)
+    note_other_base(document, out)
     out.line(f"wrote {place}")
     for key in _unknown(document):
         out.line(f"  unknown: {key}")
@@ -160,6 +161,8 @@ def _validate(cards: tuple[Path, ...], hub: Hub | None, repo: str | None, out: O
     found: dict[str, str] = {}
     for path in cards:
         place = path / "README.md" if path.is_dir() else path
+        if not place.is_file():
+            raise UsageProblem(f"{path} holds no README.md", "`ggez-hub card init` starts a card.")
         try:
             checked = _check(place, hub, repo)
         except BadCard as problem:

@@ -11,7 +11,12 @@ from huggingface_hub import constants
 
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.cards.schema import Location
-from ggez_hub.cli.description import Description, complete, description_options
+from ggez_hub.cli.description import (
+    Description,
+    complete,
+    description_options,
+    note_other_base,
+)
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FOLDER
 from ggez_hub.cli.trust import signing_option
@@ -81,6 +86,7 @@ def contribute_command(
         document = own_card(files, server)
         if document is None:
             document = _drafted(description, files, server)
+            note_other_base(document, out)
         else:
             _refuse_other(description, document, source)
         account = server.account()

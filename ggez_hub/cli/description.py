@@ -12,6 +12,7 @@ import click
 
 from ggez_hub.cards import CardDocument
 from ggez_hub.cards.values import Adapts
+from ggez_hub.cli.output import Output
 from ggez_hub.cli.questions import REGION, ask, on_terminal
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
@@ -92,6 +93,16 @@ class Description:
             kind=self.kind,
         )
         return draft_card(files, base, answers)
+
+
+def note_other_base(document: CardDocument, out: Output) -> None:
+    """Print that the adapter's own files name another base than the one that was given."""
+    base, trained_on = document.card.base.repo, document.card.trained_on
+    if not isinstance(trained_on, str) and trained_on.repo != base:
+        out.note(
+            f"note: the adapter's files say that it was trained on {trained_on.repo}, not on {base}: "
+            f"unless their weights are the same, or nearly, give --base {trained_on.repo}"
+        )
 
 
 def description_options(command: Callable[..., R]) -> Callable[..., R]:

@@ -46,7 +46,7 @@ def detect_family(folder: Path, variant: str | None = None) -> Family:
     if (folder / "adapter_config.json").is_file():
         raise UnknownLayout(
             f"{folder} is an adapter, not a complete model",
-            "Name its base here, and this folder as the adapter (--adapter).",
+            "Name its base in this place: the adapter is an input of its own.",
         )
     found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     inner = [path for pattern in ("*", "*/*") for path in sorted(folder.glob(pattern))]

@@ -94,6 +94,29 @@ def test_a_folder_keeps_its_own_words(ana, peft):
     assert ana("card", "init", peft, "--region", "th", "--base", CLIP, "--force").exit_code == 0
 
 
+def test_another_base_than_the_files_name_is_noted(ana, peft):
+    config = peft / "adapter_config.json"
+    written = json.loads(config.read_text())
+    for named, is_noted in ((CLIP, False), ("another/model", True)):
+        config.write_text(json.dumps(written | {"base_model_name_or_path": named}))
+        done = ana("card", "init", peft, "--region", "th", "--base", CLIP, "--force")
+        assert done.exit_code == 0, done.output
+        noted = f"was trained on another/model, not on {CLIP}" in done.stderr
+        assert noted == is_noted
+    shown = ana("contribute", peft, "--region", "th", "--base", CLIP, "--license", "mit", "--print")
+    assert "another/model" not in shown.stderr, "it is on the card by now"
+    (peft / "README.md").unlink()
+    shown = ana("contribute", peft, "--region", "th", "--base", CLIP, "--license", "mit", "--print")
+    assert f"was trained on another/model, not on {CLIP}" in shown.stderr
+
+
+def test_a_folder_without_a_card_is_told_how_to_start_one(ana, tmp_path):
+    done = ana("card", "validate", tmp_path)
+    assert done.exit_code == 2
+    assert "holds no README.md" in done.stderr
+    assert "card init" in done.stderr
+
+
 def test_the_template_of_peft_is_no_prose(ana, peft):
     assert ana("card", "init", peft, "--region", "th", "--base", CLIP).exit_code == 0
     text = (peft / "README.md").read_text()

@@ -183,7 +183,10 @@ def _recognised(source: Path, name: str, record: Callable[[str], FileRecord]) ->
     paths = layout.weights
     folder = source if source.is_dir() else source.parent
     if missing := [path for path in paths if not (folder / path).is_file()]:
-        raise GgezError(f"{source} is a {form.name} without {', '.join(missing)}")
+        raise GgezError(
+            f"{source} is a {form.name} without {', '.join(missing)}",
+            "Fetch or copy all of its files.",
+        )
     headers = [read_header(folder / path) for path in paths if path.endswith(".safetensors")]
     metadata = {key: value for header in headers for key, value in header.metadata.items()}
     _refuse_secrets(source, metadata)
