@@ -116,8 +116,9 @@ def merge_into(
     ]
     active = [adapter for adapter in weighted if adapter.betas]
     touched: frozenset[str] = frozenset().union(*(adapter.betas for adapter in active))
-    changed = touched | {name for name in index if not index.is_copied(name)}
-    rewritten = {index.file_of[name] for name in changed}
+    # Of a base in float8 these are also files that only lose scales.
+    widened = {path for path, file in index.files.items() if index.results[path] is not file}
+    rewritten = widened | {index.file_of[name] for name in touched}
     for path in index.files:
         if path not in rewritten:
             copy_file(base / path, folder / path)
@@ -126,7 +127,7 @@ def merge_into(
     if rewritten:
         part = index.only({name for name, path in index.file_of.items() if path in rewritten})
         execute(part, active, folder, method=method, wrote=wrote, device=device)
-    if changed != touched:
+    if widened:
         write_plain_files(index, layout, folder)
     return MergeReport(len(index), len(touched), index.nbytes)
 

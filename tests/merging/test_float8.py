@@ -120,6 +120,48 @@ def test_the_result_in_bfloat16_obeys_the_rule(kind, method, llama_adapter, tmp_
             assert same_bits(merged[name], weight.bfloat16()), name
 
 
+def rewrite(folder, files):
+    """These tensors in these files, with an index of them."""
+    weight_map = {name: path for path, part in files.items() for name in part}
+    for path in folder.glob("model*"):
+        path.unlink()
+    for path, part in files.items():
+        save_file(part, folder / path)
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+@pytest.mark.parametrize("changed", [["q_proj"], "all-linear"], ids=["one", "all"])
+def test_nothing_is_left_of_the_scales(changed, tmp_path):
+    """Whether the adapter changes every float8 tensor, and wherever their scales are stored."""
+    base, out = tmp_path / "base", tmp_path / "out"
+    base.mkdir()
+    exact = quantise(write_base(base, LLAMA_MODEL, torch.bfloat16), "block")
+    state = state_of(base)
+    weights = {n: t for n, t in state.items() if t.dtype == torch.float8_e4m3fn}
+    others = {n: t for n, t in state.items() if n not in weights}
+    scales = {n: t for n, t in others.items() if n.startswith("model.layers.1.") and "scale" in n}
+    others = {n: t for n, t in others.items() if n not in scales}
+    # A file that holds scales and what no adapter changes, and one that holds scales alone.
+    rewrite(
+        base,
+        {
+            "model-1.safetensors": weights,
+            "model-2.safetensors": others,
+            "model-3.safetensors": scales,
+        },
+    )
+    adapter = write_adapter(tmp_path / "adapter", LLAMA_MODEL.build(), changed)
+    merge(base, [Adapter(adapter, 0.4)], out, VLM, out_dtype="bfloat16")
+    assert state_of(out).keys() == exact.keys()
+    assert {t.dtype for t in state_of(out).values()} == {torch.bfloat16}
+    assert "quantization_config" not in json.loads((out / "config.json").read_text())
+    assert json.loads((out / INDEX).read_text())["weight_map"].keys() == exact.keys()
+    assert sorted(path.name for path in out.glob("*.safetensors")) == [
+        "model-1.safetensors",
+        "model-2.safetensors",
+    ]
+
+
 @pytest.mark.parametrize("architecture", [LLAMA_MODEL, MIXTRAL], ids=["llama", "mixtral"])
 def test_transformers_loads_it_as_a_plain_model(architecture, tmp_path):
     """With beta 0 it is what transformers itself makes of the float8 base on a machine without GPU."""
