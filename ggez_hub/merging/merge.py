@@ -16,7 +16,7 @@ from ggez_hub.hardware import taken_bytes
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import Delta, WeightIndex, WrongBase
-from ggez_hub.merging.float8 import BFLOAT16, in_bfloat16, write_plain_files
+from ggez_hub.merging.float8 import in_dtype, write_plain_files
 from ggez_hub.merging.methods import NAME, Method
 from ggez_hub.merging.side_files import check_space, copy_file, copy_side_files
 from ggez_hub.output_lock import lock_output
@@ -95,13 +95,11 @@ def merge_into(
     """The same into an existing empty folder, for callers who rename it themselves."""
     Method.parse(method)
     layout = family.layout(base, variant)
-    index = WeightIndex(base, layout.weights)
-    if out_dtype is not None:
-        if out_dtype != BFLOAT16:
-            raise UsageProblem(f"{out_dtype!r} is not a dtype of results", f"Give {BFLOAT16}.")
-        index = in_bfloat16(index)
+    # Betas by part are about the base as it is, the scales of its float8 numbers too.
+    stored = WeightIndex(base, layout.weights)
     for adapter in adapters:
-        require_tensors(adapter.by_tensor, index)
+        require_tensors(adapter.by_tensor, stored)
+    index = in_dtype(stored, out_dtype)
     deltas = [open_delta(adapter.folder, family, index) for adapter in adapters]
     check_space({folder: _disk_bytes(index, deltas)})
     require_engine()

@@ -217,6 +217,46 @@ def test_numbers_that_were_only_cast(tmp_path, base, lora):
             assert ((ours[name].double() - tensor.double()).abs() <= close).all(), name
 
 
+@pytest.mark.parametrize("kind", [None, "block"], ids=["bfloat16", "float8"])
+def test_a_fine_tune_is_what_its_numbers_stand_for(kind, tmp_path):
+    base, tuned, out = (tmp_path / name for name in ("base", "tuned", "out"))
+    for folder in (base, tuned):
+        folder.mkdir()
+        write_base(folder, LLAMA_MODEL, torch.bfloat16)
+    state = {n: t + 0.05 * torch.randn_like(t) for n, t in state_of(tuned).items()}
+    for path in tuned.glob("model*"):
+        path.unlink()
+    write_shards(tuned, state, 1)
+    exact, regional = quantise(base, "block"), {n: t.double() for n, t in state.items()}
+    if kind:
+        regional = quantise(tuned, kind)
+    with pytest.raises(WrongBase, match="too coarse") as caught:
+        merge(base, [Adapter(tuned, 0.4)], out, VLM)
+    assert "--out-dtype bfloat16" in caught.value.hint
+    merge(base, [Adapter(tuned, 0.4)], out, VLM, out_dtype="bfloat16")
+    for name, merged in state_of(out).items():
+        w, delta = exact[name], 0.4 * (regional[name] - exact[name])
+        largest = torch.stack([w.abs(), delta.abs(), (w + delta).abs()]).max(0).values
+        assert ((merged.double() - w - delta).abs() <= ulp(largest, torch.bfloat16)).all(), name
+
+
+def test_betas_by_part_and_several_adapters(llama_adapter, tmp_path):
+    """Expressions match the names of scales, too; the cosine is that of what the numbers stand for."""
+    base, out = tmp_path / "base", tmp_path / "out"
+    base.mkdir()
+    exact = quantise(write_base(base, LLAMA_MODEL, torch.bfloat16), "block")
+    parts = tmp_path / "betas.yaml"
+    parts.write_text("kind: betas\nparts:\n  - {tensors: q_proj, beta: 0}\n")
+    options = ["--beta", "0.4", "--betas", str(parts), "--out-dtype", "bfloat16", "-o", str(out)]
+    adapters = ["--adapter", str(llama_adapter)] * 2
+    done = CliRunner().invoke(cli, ["merge", "--base", str(base), *adapters, *options])
+    assert done.exit_code == 0, done.output
+    assert "cos(Delta_1, Delta_2) = +1.0000" in done.output
+    merged = state_of(out)
+    changed = {n for n, t in merged.items() if not same_bits(t, exact[n].bfloat16())}
+    assert changed == {name for name in exact if "down_proj" in name}
+
+
 def test_lock_digest_and_card_name_the_dtype(llama_adapter, tmp_path):
     base = tmp_path / "base"
     base.mkdir()
