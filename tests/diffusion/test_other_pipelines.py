@@ -113,6 +113,23 @@ def test_lora_files(style, others, tmp_path):
     assert changed == {f"{target}.weight" for target in names.values()}
 
 
+@pytest.mark.parametrize("form", [None, "peft", "diffusers"])
+def test_the_name_of_an_adapter_in_the_keys(form, others, tmp_path):
+    """As DiffSynth saves Qwen-Image files, and diffusers reads them."""
+    name, base, path = "QwenImagePipeline", others["QwenImagePipeline"], tmp_path / "a.safetensors"
+    state = lora(base, QWEN, "{}", kohya=False)
+    save_file({k.replace(".weight", ".default.weight"): t for k, t in state.items()}, path)
+    regional = by_diffusers(base, name, load_file(path))
+    adapter = Adapter(path, 0.5)
+    if form:
+        write_adapter(base, [adapter], tmp_path / "form", FAMILY, form)
+        adapter = Adapter(tmp_path / "form", 1.0)
+    merge(base, [adapter], tmp_path / "out", FAMILY)
+    before, after = load_file(base / WEIGHTS), load_file(tmp_path / "out" / WEIGHTS)
+    changed = assert_exact(before, after, regional, 0.5)
+    assert changed == {f"{target}.weight" for target in QWEN.values()}
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -23,6 +23,7 @@ from ggez_hub.merging.adapters.module_delta import (
     ModuleSet,
     Scaled,
     by_target,
+    read_values,
 )
 from ggez_hub.merging.delta_rows import matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
@@ -112,13 +113,14 @@ class _Builder:
         """
         found = []
         problems: dict[str, BadAdapter | WrongBase] = {}
+        modules = [module for module in self.lora.modules if not self._adds_nothing(module)]
         weights = {
             module.name: None if module.kind is None else BUILDERS[module.kind](self.file, module)
-            for module in self.lora.modules
+            for module in modules
         }
-        shapes = {m.name: self._shape(m, weights[m.name]) for m in self.lora.modules}
+        shapes = {m.name: self._shape(m, weights[m.name]) for m in modules}
         all_places = self.names.places(shapes)
-        for module in self.lora.modules:
+        for module in modules:
             weight, places = weights[module.name], all_places[module.name]
             if isinstance(places, BadAdapter):
                 problems[module.name] = places
@@ -137,6 +139,14 @@ class _Builder:
             raise type(first)(first.message, self._how_much(len(found), lost, all_places))
         return found
 
+    def _adds_nothing(self, module: LoraModule) -> bool:
+        """Whether it is vectors of zeros, which distilled files of Wan have for norms."""
+        if not module.parts.keys() <= {"diff", "diff_b"}:
+            return False
+        keys = module.parts.values()
+        vectors = all(len(self.file.tensors[key].shape) == 1 for key in keys)
+        return vectors and not any(read_values(self.file, key).any() for key in keys)
+
     def _how_much(
         self,
         found: int,
@@ -145,7 +155,7 @@ class _Builder:
     ) -> str:
         """How much of the file the base has, and what that means by names and sizes of the rest."""
         count = counted(found + len(lost), "module")
-        sizes = {matrix_shape(info.shape) for info in self.base.values() if len(info.shape) > 1}
+        sizes = {matrix_shape(info.shape) for info in self.base.values() if info.shape}
         paths = (name.removesuffix(".weight").replace("/", ".", 1) for name in self.base)
         known = {NUMBER.sub("#", own) for path in paths for own in (path, path.partition(".")[2])}
 
@@ -162,7 +172,7 @@ class _Builder:
         )
         if fit and all(map(is_unread, lost)):
             return (
-                f"By their names the base has {found} of the {count} of this file, and it has matrices of the "
+                f"By their names the base has {found} of the {count} of this file, and it has tensors of the "
                 "sizes of the others: diffusers reads these names in part. Save it again in the names of "
                 "diffusers. A merge takes all or none."
             )

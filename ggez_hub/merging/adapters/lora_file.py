@@ -33,6 +33,8 @@ LOKR_PARTS = frozenset({f"lokr_w{n}{x}" for n in (1, 2) for x in ("", "_a", "_b"
 ENDS: Mapping[str, Mapping[str, str]] = {
     PEFT: {
         "lora_A.weight": "A", "lora_B.weight": "B", "lora_B.bias": "bias",
+        # With the name that PEFT gives an adapter in memory, as DiffSynth saves it.
+        "lora_A.default.weight": "A", "lora_B.default.weight": "B",
         "lora_embedding_A": "embedding_A", "lora_embedding_B": "embedding_B",
         "lora_magnitude_vector": "magnitude", "lora_magnitude_vector.weight": "magnitude",
     },
