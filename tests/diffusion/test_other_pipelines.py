@@ -12,7 +12,7 @@ import torch
 from diffusers import QwenImageTransformer2DModel, WanTransformer3DModel
 from safetensors.torch import load_file, save_file
 
-from ggez_hub.merging import Adapter, BadAdapter, merge, write_adapter
+from ggez_hub.merging import Adapter, merge, write_adapter
 
 from ..merging.exactness import assert_exact, write_peft
 from .loras import FAMILY
@@ -152,11 +152,18 @@ def test_peft_folders(options, others, tmp_path):
     assert assert_exact(before, after, model.double().merge_and_unload().state_dict(), 0.5)
 
 
-def test_paths_of_another_repository_are_not_taken_for_diffusers_own(bases, tmp_path):
-    path = "diffusion_model.transformer_blocks.0.attn.to_q"
-    state = {f"{path}.lora_A.weight": torch.ones(4, 32), f"{path}.lora_B.weight": torch.ones(32, 4)}
-    save_file(state, tmp_path / "a.safetensors")
+@pytest.mark.parametrize("form", ["peft", "diffusers"])
+def test_the_prefix_of_another_repository_is_not_a_path_of_diffusers(form, bases, tmp_path):
+    path, target = "transformer_blocks.0.attn.to_q", "transformer_blocks.0.attn.to_q.weight"
+    names = {
+        f"diffusion_model.{path}.lora_{x}.weight": shape
+        for x, shape in (("A", (4, 32)), ("B", (32, 4)))
+    }
+    save_file({key: torch.ones(shape) for key, shape in names.items()}, tmp_path / "a.safetensors")
     adapter = Adapter(tmp_path / "a.safetensors", 0.5)
     merge(bases["flux"], [adapter], tmp_path / "merged", FAMILY)
-    with pytest.raises(BadAdapter, match="not a path of a FluxPipeline"):
-        write_adapter(bases["flux"], [adapter], tmp_path / "out", FAMILY, "diffusers")
+    write_adapter(bases["flux"], [adapter], tmp_path / "form", FAMILY, form)
+    merge(bases["flux"], [Adapter(tmp_path / "form", 1.0)], tmp_path / "out", FAMILY)
+    merged, out = (load_file(tmp_path / f / WEIGHTS) for f in ("merged", "out"))
+    assert torch.equal(merged[target], out[target])
+    assert not torch.equal(merged[target], load_file(bases["flux"] / WEIGHTS)[target])

@@ -23,7 +23,6 @@ from ggez_hub.merging.adapters.module_delta import (
     ModuleSet,
     Scaled,
     by_target,
-    read_values,
 )
 from ggez_hub.merging.delta_rows import matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
@@ -90,7 +89,7 @@ class _Builder:
     def __init__(self, path: Path, family: Family, base: WeightIndex) -> None:
         self.lora, self.base = read_lora(path), base
         self.file = self.lora.file
-        self.names = Names(base, family, self.lora.style)
+        self.names = Names(base.folder, base, family, self.lora.style)
         components = {name.partition("/")[0] for name in base}
         self.scales = Scales.of(self.lora, components)
         self._require_alike(components)
@@ -113,7 +112,7 @@ class _Builder:
         """
         found = []
         problems: dict[str, BadAdapter | WrongBase] = {}
-        modules = [module for module in self.lora.modules if not self._adds_nothing(module)]
+        modules = self.lora.changing
         weights = {
             module.name: None if module.kind is None else BUILDERS[module.kind](self.file, module)
             for module in modules
@@ -138,14 +137,6 @@ class _Builder:
             lost = {name: shapes[name] for name in problems}
             raise type(first)(first.message, self._how_much(len(found), lost, all_places))
         return found
-
-    def _adds_nothing(self, module: LoraModule) -> bool:
-        """Whether it is vectors of zeros, which distilled files of Wan have for norms."""
-        if not module.parts.keys() <= {"diff", "diff_b"}:
-            return False
-        keys = module.parts.values()
-        vectors = all(len(self.file.tensors[key].shape) == 1 for key in keys)
-        return vectors and not any(read_values(self.file, key).any() for key in keys)
 
     def _how_much(
         self,

@@ -124,6 +124,18 @@ class LoraFile:
         keys = (module.parts.get("magnitude") for module in self.modules)
         return self.style == PEFT or any(key and len(tensors[key].shape) == 1 for key in keys)
 
+    @property
+    def changing(self) -> tuple[LoraModule, ...]:
+        """The modules but for vectors of zeros, which distilled files of Wan have for norms."""
+        return tuple(module for module in self.modules if not self._adds_nothing(module))
+
+    def _adds_nothing(self, module: LoraModule) -> bool:
+        if not module.parts.keys() <= {"diff", "diff_b"}:
+            return False
+        keys = module.parts.values()
+        vectors = all(len(self.file.tensors[key].shape) == 1 for key in keys)
+        return vectors and not any(any(self.file.read(key)) for key in keys)
+
 
 def lora_path(source: Path) -> Path | None:
     """The LoRA file that `source`, a file or a folder, is or holds; None if it holds none.
