@@ -11,6 +11,4 @@ class FrozenModel(BaseModel):
     A model that differs says so in its class line: `class Gates(FrozenModel, strict=False)`.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -474,3 +474,20 @@ def test_a_part_of_a_model_has_its_files_in_their_order(tmp_path):
         save_file({f"w{path}": torch.ones(1)}, tmp_path / path)
     index = deltas.WeightIndex(tmp_path, paths)
     assert tuple(index.only(index.file_of).files) == paths
+
+
+def test_neither_mergekits_planner_nor_peft_is_imported():
+    code = (
+        "import sys\n"
+        "from ggez_hub.merging.merge import load_engine\n"
+        "load_engine()\n"
+        "print(*(name for name in sys.modules if name.startswith(('mergekit', 'peft', 'transf'))))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = set(result.stdout.split())
+    assert {"mergekit.graph", "mergekit.merge_methods"} <= found
+    assert not found & {
+        *(f"mergekit.{name}" for name in ("plan", "config", "io", "common", "architecture")),
+        "peft",
+        "transformers",
+    }
