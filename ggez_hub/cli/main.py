@@ -196,9 +196,18 @@ def main() -> None:
     try:
         cli(prog_name="ggez-hub")
     except SystemExit as ended:
-        if ended.code is None or isinstance(ended.code, int):
+        if (ended.code is None or isinstance(ended.code, int)) and _is_last():
             _end(ended.code or 0)
         raise
+
+
+def _is_last() -> bool:
+    """Whether nothing is left to do after `main`: a profiler, a debugger or a test goes on."""
+    from traceback import walk_stack
+
+    callers = [frame.f_code.co_name for frame, _ in walk_stack(sys._getframe(2))]
+    # A script, and `python -m ggez_hub`.
+    return callers in (["<module>"], ["<module>", "_run_code", "_run_module_as_main"])
 
 
 def _end(status: int) -> None:

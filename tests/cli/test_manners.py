@@ -68,6 +68,13 @@ def test_threads_and_exit_handlers_end_before_the_process(tmp_path, arguments, s
     assert (tmp_path / "note").read_text() == "done"
 
 
+def test_who_calls_the_command_goes_on_after_it(tmp_path):
+    profile = tmp_path / "profile"
+    command = [sys.executable, "-m", "cProfile", "-o", profile, "-m", "ggez_hub", "--version"]
+    subprocess.run(command, capture_output=True, check=True)
+    assert profile.stat().st_size
+
+
 def test_help_imports_nothing_but_click():
     modules, result = modules_after(["--help"])
     assert result.returncode == 0
