@@ -30,20 +30,21 @@ class Gone(NotFit):
 
 @dataclass(frozen=True)
 class Repositories:
-    """A hub whose repositories are asked for once each, also those that are gone or gated."""
+    """A hub whose repositories are asked for once each, also those that it does not give."""
 
     hub: Hub
-    _seen: dict[tuple[str, str], RepoAtCommit | Gone | GatedRepoError] = field(
-        default_factory=dict, repr=False
-    )
+    _seen: dict[tuple[str, str], RepoAtCommit | Exception] = field(default_factory=dict, repr=False)
     _published: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
 
     def at(self, repo: str, revision: str) -> RepoAtCommit:
-        """A repository at the commit that `revision` names; raises Gone, or GatedRepoError."""
+        """A repository at the commit that `revision` names.
+
+        Raises Gone, GatedRepoError, and what the client raises if the hub fails.
+        """
         if (repo, revision) not in self._seen:
             try:
                 self._seen[repo, revision] = reach(self.hub, repo, revision)
-            except (Gone, GatedRepoError) as problem:
+            except Exception as problem:
                 self._seen[repo, revision] = problem
         found = self._seen[repo, revision]
         if isinstance(found, RepoAtCommit):
@@ -64,7 +65,10 @@ class Repositories:
         return revision if revision in self.hub.tags(repo) else None
 
     def ask_for(self, places: Iterable[tuple[str, str]]) -> None:
-        """Ask for several at once, so that `at` has its answers; what is gone or gated, `at` raises."""
+        """Ask for several at once, so that `at` has its answers; what is wrong with one, `at` raises.
+
+        Where the hub fails the rest is left to `at`, which may not need all of them.
+        """
 
         def ask(place: tuple[str, str]) -> None:
             with suppress(Gone, GatedRepoError):
@@ -73,7 +77,7 @@ class Repositories:
         wanted = sorted(set(places) - self._seen.keys())
         if len(wanted) < 2:
             return
-        with ThreadPoolExecutor(min(PARALLEL, len(wanted))) as pool:
+        with ThreadPoolExecutor(min(PARALLEL, len(wanted))) as pool, suppress(Exception):
             list(pool.map(ask, wanted))
 
 
