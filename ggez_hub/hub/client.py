@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -12,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ggez_hub.daemon_threads import map_at_once
 from ggez_hub.errors import GgezError
 from ggez_hub.hub.answers import Answers, NotInCache
 from ggez_hub.hub.cache import ChangedFile, check_file, check_inside, remove, remove_leftovers
@@ -369,16 +369,13 @@ class Hub:
             self._require_cached(repo, revision, wanted, repo_type)
         remove_leftovers(repo, repo_type)
         missing = self.missing_bytes(repo, revision, wanted, repo_type)
-        with (
-            task(f"fetching {repo}", missing, "bytes") as fetching,
-            ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool,
-        ):
+        with task(f"fetching {repo}", missing, "bytes") as fetching:
 
             def download(file: HubFile) -> Path:
                 received = fetching.advance
                 return self._download(repo, revision, file.path, repo_type, file.size, received)
 
-            paths = list(pool.map(download, wanted))
+            paths = map_at_once(download, wanted, PARALLEL_DOWNLOADS)
         for file, path in zip(wanted, paths, strict=True):
             check_file(path, file, where=f"{repo}@{revision[:12]}")
         return paths[0].parents[wanted[0].path.count("/")]

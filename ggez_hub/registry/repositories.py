@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +11,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.schema import Location
+from ggez_hub.daemon_threads import map_at_once
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.client import COMMIT
 from ggez_hub.registry.file_checks import NotFit, vet_adapter, vet_base
@@ -77,8 +77,8 @@ class Repositories:
         wanted = sorted(set(places) - self._seen.keys())
         if len(wanted) < 2:
             return
-        with ThreadPoolExecutor(min(PARALLEL, len(wanted))) as pool, suppress(Exception):
-            list(pool.map(ask, wanted))
+        with suppress(Exception):
+            map_at_once(ask, wanted, PARALLEL)
 
 
 def reach(hub: Hub, repo: str, revision: str) -> RepoAtCommit:
