@@ -483,7 +483,9 @@ def test_neither_mergekits_planner_nor_peft_is_imported():
         "load_engine()\n"
         "print(*(name for name in sys.modules if name.startswith(('mergekit', 'peft', 'transf'))))\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     found = set(result.stdout.split())
     assert {"mergekit.graph", "mergekit.merge_methods"} <= found
     assert not found & {
