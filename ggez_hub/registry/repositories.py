@@ -13,7 +13,7 @@ from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.schema import Location
 from ggez_hub.daemon_threads import map_at_once
 from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.hub.client import COMMIT
+from ggez_hub.hub.listings import COMMIT
 from ggez_hub.registry.file_checks import NotFit, vet_adapter, vet_base
 from ggez_hub.validation_errors import Problem
 
