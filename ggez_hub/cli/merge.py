@@ -176,7 +176,7 @@ def _merge(inputs: MergeInputs, form: str, device: str, target: Path, out: Outpu
     computes = None if device == "cpu" else _device(device, method)
     paths = [adapter.source.path for adapter in inputs.adapters]
     # A single adapter has nothing to be compared with: it is not read twice.
-    alike = cosines(base, paths, family, variant) if len(paths) > 1 else ()
+    alike = cosines(base, paths, family, variant, inputs.out_dtype) if len(paths) > 1 else ()
     with task("merging", unit="bytes") as merging:
         done = merge_folders(
             inputs.base,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggez_hub.errors import UsageProblem
 from ggez_hub.families.family import Layout
 from ggez_hub.families.transformers_folder import CONFIG, FLOAT8
 from ggez_hub.families.weight_files import read_json
@@ -98,6 +99,16 @@ def _multiply(values: torch.Tensor, scales: torch.Tensor, block: tuple[int, int]
         for number, line in enumerate(grid):
             start = number * block[0]
             matrix[start : start + block[0]].mul_(line.repeat_interleave(block[1])[:columns])
+
+
+def in_dtype(index: WeightIndex, out_dtype: str | None) -> WeightIndex:
+    """The base `index` as it is stored with that `--out-dtype`.
+
+    Raises UsageProblem for another dtype, and as `in_bfloat16`.
+    """
+    if out_dtype not in {None, BFLOAT16}:
+        raise UsageProblem(f"{out_dtype!r} is not a dtype of results", f"Give {BFLOAT16}.")
+    return index if out_dtype is None else in_bfloat16(index)
 
 
 def in_bfloat16(index: WeightIndex) -> WeightIndex:

@@ -16,7 +16,7 @@ from ggez_hub.hardware import taken_bytes
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import Delta, WeightIndex, WrongBase
-from ggez_hub.merging.float8 import BFLOAT16, in_bfloat16, write_plain_files
+from ggez_hub.merging.float8 import in_dtype, write_plain_files
 from ggez_hub.merging.methods import NAME, Method
 from ggez_hub.merging.side_files import check_space, copy_file, copy_side_files
 from ggez_hub.output_lock import lock_output
@@ -95,13 +95,11 @@ def merge_into(
     """The same into an existing empty folder, for callers who rename it themselves."""
     Method.parse(method)
     layout = family.layout(base, variant)
-    index = WeightIndex(base, layout.weights)
-    if out_dtype is not None:
-        if out_dtype != BFLOAT16:
-            raise UsageProblem(f"{out_dtype!r} is not a dtype of results", f"Give {BFLOAT16}.")
-        index = in_bfloat16(index)
+    # Betas by part are about the base as it is, the scales of its float8 numbers too.
+    stored = WeightIndex(base, layout.weights)
     for adapter in adapters:
-        require_tensors(adapter.by_tensor, index)
+        require_tensors(adapter.by_tensor, stored)
+    index = in_dtype(stored, out_dtype)
     deltas = [open_delta(adapter.folder, family, index) for adapter in adapters]
     check_space({folder: _disk_bytes(index, deltas)})
     require_engine()
@@ -116,8 +114,9 @@ def merge_into(
     ]
     active = [adapter for adapter in weighted if adapter.betas]
     touched: frozenset[str] = frozenset().union(*(adapter.betas for adapter in active))
-    changed = touched | {name for name in index if not index.is_copied(name)}
-    rewritten = {index.file_of[name] for name in changed}
+    # Of a base in float8 these are also files that only lose scales.
+    widened = {path for path, file in index.files.items() if index.results[path] is not file}
+    rewritten = widened | {index.file_of[name] for name in touched}
     for path in index.files:
         if path not in rewritten:
             copy_file(base / path, folder / path)
@@ -126,7 +125,7 @@ def merge_into(
     if rewritten:
         part = index.only({name for name, path in index.file_of.items() if path in rewritten})
         execute(part, active, folder, method=method, wrote=wrote, device=device)
-    if changed != touched:
+    if widened:
         write_plain_files(index, layout, folder)
     return MergeReport(len(index), len(touched), index.nbytes)
 

@@ -11,6 +11,7 @@ from ggez_hub.families import Family
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.delta_rows import blocks, matrix_shape
 from ggez_hub.merging.deltas import Delta, WeightIndex
+from ggez_hub.merging.float8 import in_dtype
 from ggez_hub.merging.merge import require_engine
 
 
@@ -27,14 +28,18 @@ class Cosine:
 
 
 def cosines(
-    base: Path, adapters: Sequence[Path], family: Family, variant: str | None = None
+    base: Path,
+    adapters: Sequence[Path],
+    family: Family,
+    variant: str | None = None,
+    out_dtype: str | None = None,
 ) -> tuple[Cosine, ...]:
     """The cosine of every pair of adapters for the model in `base`, of a variant of its weights.
 
-    Raises MissingExtra without torch, and what `open_delta` raises.
+    `out_dtype` is that of the merge. Raises MissingExtra without torch, and what `open_delta` raises.
     """
     require_engine()
-    index = WeightIndex(base, family.layout(base, variant).weights)
+    index = in_dtype(WeightIndex(base, family.layout(base, variant).weights), out_dtype)
     return delta_cosines([open_delta(adapter, family, index) for adapter in adapters], index)
 
 

@@ -11,7 +11,7 @@ import torch
 from diffusers import HunyuanVideoTransformer3DModel, ZImageTransformer2DModel
 from safetensors.torch import load_file, save_file
 
-from ggez_hub.merging import Adapter, WrongBase, merge
+from ggez_hub.merging import Adapter, BadAdapter, WrongBase, merge
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.deltas import WeightIndex
 
@@ -101,6 +101,7 @@ Z_IMAGE = {
     }
 }
 KOHYA, PEFT = ("lora_down", "lora_up"), ("lora_A", "lora_B")
+DIFFSYNTH = ("lora_A.default", "lora_B.default")
 
 
 def flat(path):
@@ -173,6 +174,7 @@ def test_modules_that_mean_something_together(
         ("HunyuanVideoPipeline", HUNYUAN, "diffusion_model.{}".format, KOHYA),
         ("WanPipeline", WAN_BLOCKS, "diffusion_model.{}".format, KOHYA),
         ("WanPipeline", WAN_BLOCKS, "base_model.model.{}".format, PEFT),
+        ("WanPipeline", WAN, "{}".format, DIFFSYNTH),
     ],
     ids=[
         "Z-Image",
@@ -181,6 +183,7 @@ def test_modules_that_mean_something_together(
         "HunyuanVideo, lora_down",
         "Wan",
         "Wan, PEFT's prefix",
+        "Wan, DiffSynth",
     ],
 )
 def test_modules_that_diffusers_knows_by_other_keys(
@@ -224,6 +227,27 @@ def test_blocks_that_are_not_complete(pipelines, tmp_path, kept):
     names = {k: v for k, v in WAN_BLOCKS.items() if re.fullmatch(kept, k)}
     _, regional, touched = write(tmp_path / "a.safetensors", base, names, flat, KOHYA, 2.0)
     merge(base, [Adapter(tmp_path / "a.safetensors", 0.5)], tmp_path / "out", FAMILY)
+    before, after = load_file(base / WEIGHTS), load_file(tmp_path / "out" / WEIGHTS)
+    assert assert_exact(before, after, regional, 0.5) == touched
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_differences_of_norms_that_diffusers_drops(pipelines, tmp_path, value):
+    """Zeros in distilled files change nothing; of others the name is not known."""
+    base, path = pipelines["WanPipeline"], tmp_path / "a.safetensors"
+    spelled = "diffusion_model.{}".format
+    state, regional, touched = write(path, base, WAN, spelled, KOHYA, 2.0)
+    norms = {
+        f"diffusion_model.blocks.{n}.{name}": torch.full((24,), value)
+        for n, name in enumerate(("self_attn.norm_q.diff", "norm3.diff_b"))
+    }
+    save_file(state | norms, path)
+    if value:
+        with pytest.raises(BadAdapter, match="norm") as caught:
+            merge(base, [Adapter(path, 0.5)], tmp_path / "out", FAMILY)
+        assert "diffusers reads these names in part" in caught.value.hint
+        return
+    merge(base, [Adapter(path, 0.5)], tmp_path / "out", FAMILY)
     before, after = load_file(base / WEIGHTS), load_file(tmp_path / "out" / WEIGHTS)
     assert assert_exact(before, after, regional, 0.5) == touched
 

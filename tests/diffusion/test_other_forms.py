@@ -27,7 +27,19 @@ from ggez_hub.merging.forms.runtimes import answers
 from ..merging.exactness import write_peft
 from .loras import FAMILY
 from .test_exactness import ulp
-from .test_names_of_a_file import hunyuan, z_image
+from .test_names_of_a_file import (
+    DIFFSYNTH,
+    HUNYUAN,
+    KOHYA,
+    PEFT,
+    WAN,
+    WAN_BLOCKS,
+    Z_IMAGE,
+    flat,
+    hunyuan,
+    write,
+    z_image,
+)
 from .test_other_pipelines import WEIGHTS, qwen, wan
 
 pytestmark = pytest.mark.slow
@@ -87,16 +99,32 @@ PIPELINES = {
 }
 
 
+def write_base(folder, name):
+    """A pipeline of a transformer alone, in `base`; and the transformer."""
+    torch.manual_seed(0)
+    model = PIPELINES[name][0]().half()
+    model.save_pretrained(folder / "base" / "transformer")
+    index = {"_class_name": name, "transformer": ["diffusers", type(model).__name__]}
+    (folder / "base" / "model_index.json").write_text(json.dumps(index))
+    return model
+
+
+def fused_by_diffusers(folder, name, adapter):
+    model = loaded(folder, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipeline = pipeline_of(name, model)
+        pipeline.load_lora_weights(adapter, weight_name=DEFAULT_NAME)
+    model.double().fuse_lora()
+    return {k.replace(".base_layer", ""): t for k, t in model.state_dict().items()}
+
+
 @pytest.fixture(scope="module", params=PIPELINES)
 def case(request, tmp_path_factory):
     """A pipeline of a transformer alone, a PEFT folder for it, and their merge."""
     name, folder = request.param, tmp_path_factory.mktemp("case")
-    make, targets, comfyui = PIPELINES[name]
-    torch.manual_seed(0)
-    model = make().half()
-    model.save_pretrained(folder / "base" / "transformer")
-    index = {"_class_name": name, "transformer": ["diffusers", type(model).__name__]}
-    (folder / "base" / "model_index.json").write_text(json.dumps(index))
+    _, targets, comfyui = PIPELINES[name]
+    model = write_base(folder, name)
     options = {"r": 4, "lora_alpha": 6, "alpha_pattern": {"to_q": 3}, "target_modules": targets}
     adapter = write_peft(folder / "adapter", peft.LoraConfig(**options), model=model.float())
     merge(folder / "base", [Adapter(adapter, BETA)], folder / "merged", FAMILY)
@@ -143,15 +171,7 @@ def test_load_lora_weights_gives_the_merge(case, tmp_path):
     found = {program: answer.status for program, answer in answers(facts).items()}
     assert found["diffusers"] == "yes"
     assert found["ComfyUI"] in {comfyui, "no"}
-    model = loaded(folder, name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pipeline = pipeline_of(name, model)
-        pipeline.load_lora_weights(tmp_path / "out", weight_name=DEFAULT_NAME)
-    model.double().fuse_lora()
-    assert_is_the_merge(
-        folder, {k.replace(".base_layer", ""): t for k, t in model.state_dict().items()}
-    )
+    assert_is_the_merge(folder, fused_by_diffusers(folder, name, tmp_path / "out"))
     with pytest.raises(BadAdapter, match="under none of kohya's names"):
         write_adapter(folder / "base", [adapter], tmp_path / "kohya", FAMILY, "kohya")
 
@@ -169,6 +189,47 @@ def test_a_peft_folder_gives_the_merge(case, tmp_path):
         model = loaded(folder, name).double()
         wrapped = peft.PeftModel.from_pretrained(model, out, autocast_adapter_dtype=False)
         assert_is_the_merge(folder, wrapped.double().merge_and_unload().state_dict())
+
+
+CHROMA = {
+    "double_blocks.0.img_attn.qkv": [f"transformer_blocks.0.attn.to_{x}" for x in "qkv"],
+    "single_blocks.0.linear2": ["single_transformer_blocks.0.proj_out"],
+}
+# LoRA files in names of a model's first repository, of which diffusers reads some.
+FIRST_NAMES = {
+    "Wan, musubi": ("WanPipeline", WAN_BLOCKS, flat, KOHYA, 2.0),
+    "Wan": ("WanPipeline", WAN, "diffusion_model.{}".format, PEFT, None),
+    "Wan, DiffSynth": ("WanPipeline", WAN, "{}".format, DIFFSYNTH, None),
+    "HunyuanVideo": ("HunyuanVideoPipeline", HUNYUAN, "transformer.{}".format, PEFT, None),
+    "HunyuanVideo, lora_down": (
+        "HunyuanVideoPipeline", HUNYUAN, "diffusion_model.{}".format, KOHYA, 2.0,
+    ),
+    "Z-Image": ("ZImagePipeline", Z_IMAGE, "diffusion_model.{}".format, PEFT, None),
+    "Z-Image, kohya": ("ZImagePipeline", Z_IMAGE, flat, KOHYA, 2.0),
+    "Chroma": ("ChromaPipeline", CHROMA, "diffusion_model.{}".format, PEFT, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FIRST_NAMES)
+def test_files_in_other_names_give_the_merge(case, tmp_path):
+    """Also where only the configuration of the base is there, as for a pull."""
+    name, names, spelled, ends, alpha = FIRST_NAMES[case]
+    write_base(tmp_path, name)
+    path = tmp_path / "a.safetensors"
+    write(path, tmp_path / "base", names, spelled, ends, alpha)
+    adapter = Adapter(path, BETA)
+    merge(tmp_path / "base", [adapter], tmp_path / "merged", FAMILY)
+    configured = tmp_path / "configured"
+    for config in ("model_index.json", "transformer/config.json"):
+        (configured / config).parent.mkdir(exist_ok=True)
+        (configured / config).write_bytes((tmp_path / "base" / config).read_bytes())
+    write_adapter(configured, [adapter], tmp_path / "diffusers", FAMILY, "diffusers")
+    assert_is_the_merge(tmp_path, fused_by_diffusers(tmp_path, name, tmp_path / "diffusers"))
+    write_adapter(configured, [adapter], tmp_path / "peft", FAMILY, "peft")
+    wrapped = peft.PeftModel.from_pretrained(
+        loaded(tmp_path, name).double(), tmp_path / "peft", autocast_adapter_dtype=False
+    )
+    assert_is_the_merge(tmp_path, wrapped.double().merge_and_unload().state_dict())
 
 
 # Of the one that has none of its own.

@@ -12,7 +12,7 @@ import torch
 from diffusers import QwenImageTransformer2DModel, WanTransformer3DModel
 from safetensors.torch import load_file, save_file
 
-from ggez_hub.merging import Adapter, BadAdapter, merge, write_adapter
+from ggez_hub.merging import Adapter, merge, write_adapter
 
 from ..merging.exactness import assert_exact, write_peft
 from .loras import FAMILY
@@ -113,6 +113,23 @@ def test_lora_files(style, others, tmp_path):
     assert changed == {f"{target}.weight" for target in names.values()}
 
 
+@pytest.mark.parametrize("form", [None, "peft", "diffusers"])
+def test_the_name_of_an_adapter_in_the_keys(form, others, tmp_path):
+    """As DiffSynth saves Qwen-Image files, and diffusers reads them."""
+    name, base, path = "QwenImagePipeline", others["QwenImagePipeline"], tmp_path / "a.safetensors"
+    state = lora(base, QWEN, "{}", kohya=False)
+    save_file({k.replace(".weight", ".default.weight"): t for k, t in state.items()}, path)
+    regional = by_diffusers(base, name, load_file(path))
+    adapter = Adapter(path, 0.5)
+    if form:
+        write_adapter(base, [adapter], tmp_path / "form", FAMILY, form)
+        adapter = Adapter(tmp_path / "form", 1.0)
+    merge(base, [adapter], tmp_path / "out", FAMILY)
+    before, after = load_file(base / WEIGHTS), load_file(tmp_path / "out" / WEIGHTS)
+    changed = assert_exact(before, after, regional, 0.5)
+    assert changed == {f"{target}.weight" for target in QWEN.values()}
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -135,11 +152,18 @@ def test_peft_folders(options, others, tmp_path):
     assert assert_exact(before, after, model.double().merge_and_unload().state_dict(), 0.5)
 
 
-def test_paths_of_another_repository_are_not_taken_for_diffusers_own(bases, tmp_path):
-    path = "diffusion_model.transformer_blocks.0.attn.to_q"
-    state = {f"{path}.lora_A.weight": torch.ones(4, 32), f"{path}.lora_B.weight": torch.ones(32, 4)}
-    save_file(state, tmp_path / "a.safetensors")
+@pytest.mark.parametrize("form", ["peft", "diffusers"])
+def test_the_prefix_of_another_repository_is_not_a_path_of_diffusers(form, bases, tmp_path):
+    path, target = "transformer_blocks.0.attn.to_q", "transformer_blocks.0.attn.to_q.weight"
+    names = {
+        f"diffusion_model.{path}.lora_{x}.weight": shape
+        for x, shape in (("A", (4, 32)), ("B", (32, 4)))
+    }
+    save_file({key: torch.ones(shape) for key, shape in names.items()}, tmp_path / "a.safetensors")
     adapter = Adapter(tmp_path / "a.safetensors", 0.5)
     merge(bases["flux"], [adapter], tmp_path / "merged", FAMILY)
-    with pytest.raises(BadAdapter, match="not a path of a FluxPipeline"):
-        write_adapter(bases["flux"], [adapter], tmp_path / "out", FAMILY, "diffusers")
+    write_adapter(bases["flux"], [adapter], tmp_path / "form", FAMILY, form)
+    merge(bases["flux"], [Adapter(tmp_path / "form", 1.0)], tmp_path / "out", FAMILY)
+    merged, out = (load_file(tmp_path / f / WEIGHTS) for f in ("merged", "out"))
+    assert torch.equal(merged[target], out[target])
+    assert not torch.equal(merged[target], load_file(bases["flux"] / WEIGHTS)[target])

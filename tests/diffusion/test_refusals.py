@@ -61,7 +61,8 @@ def pair(name, a=".lora_down.weight", b=".lora_up.weight", shape=(32, 32)):
         ("text_encoder.embeddings.token_embedding.lora_embedding_A", "mixes the styles"),
         ("bundle_emb.thai.string_to_param.*", "textual inversion"),
         ("emphasis", "not a key of a LoRA"),
-        (f"{PEFT}.lora_A.default.weight", "not a key of a LoRA"),
+        (f"{PEFT}.lora_A.default.weight", "mixes the styles"),
+        (f"{PEFT}.lora_A.other.weight", "not a key of a LoRA"),
         ("lora_unet_conv_in.alpha", "has only"),
         ("lora_unet_conv_in.lora_down.weight", "has only"),
     ],
@@ -249,10 +250,10 @@ def test_command_line_takes_a_file(bases, adapter, tmp_path):
 @pytest.mark.parametrize(
     ("found", "shape", "said"),
     [
-        (1, (32, 32), "By their names the base has 1 of the 2 modules of this file, and it has matrices"),
+        (1, (32, 32), "By their names the base has 1 of the 2 modules of this file, and it has tensors"),
         (1, (48, 40), "The base has 1 of the 2 modules of this file, and not the others: it is of another"),
         (0, (48, 40), "The base has no module of this file: the LoRA was trained on another model."),
-        (0, (96, 32), "By their names the base has 0 of the 1 module of this file, and it has matrices"),
+        (0, (96, 32), "By their names the base has 0 of the 1 module of this file, and it has tensors"),
     ],
 )  # fmt: skip
 def test_a_file_of_another_model_is_told_from_names_that_diffusers_does_not_read(

@@ -120,6 +120,48 @@ def test_the_result_in_bfloat16_obeys_the_rule(kind, method, llama_adapter, tmp_
             assert same_bits(merged[name], weight.bfloat16()), name
 
 
+def rewrite(folder, files):
+    """These tensors in these files, with an index of them."""
+    weight_map = {name: path for path, part in files.items() for name in part}
+    for path in folder.glob("model*"):
+        path.unlink()
+    for path, part in files.items():
+        save_file(part, folder / path)
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+@pytest.mark.parametrize("changed", [["q_proj"], "all-linear"], ids=["one", "all"])
+def test_nothing_is_left_of_the_scales(changed, tmp_path):
+    """Whether the adapter changes every float8 tensor, and wherever their scales are stored."""
+    base, out = tmp_path / "base", tmp_path / "out"
+    base.mkdir()
+    exact = quantise(write_base(base, LLAMA_MODEL, torch.bfloat16), "block")
+    state = state_of(base)
+    weights = {n: t for n, t in state.items() if t.dtype == torch.float8_e4m3fn}
+    others = {n: t for n, t in state.items() if n not in weights}
+    scales = {n: t for n, t in others.items() if n.startswith("model.layers.1.") and "scale" in n}
+    others = {n: t for n, t in others.items() if n not in scales}
+    # A file that holds scales and what no adapter changes, and one that holds scales alone.
+    rewrite(
+        base,
+        {
+            "model-1.safetensors": weights,
+            "model-2.safetensors": others,
+            "model-3.safetensors": scales,
+        },
+    )
+    adapter = write_adapter(tmp_path / "adapter", LLAMA_MODEL.build(), changed)
+    merge(base, [Adapter(adapter, 0.4)], out, VLM, out_dtype="bfloat16")
+    assert state_of(out).keys() == exact.keys()
+    assert {t.dtype for t in state_of(out).values()} == {torch.bfloat16}
+    assert "quantization_config" not in json.loads((out / "config.json").read_text())
+    assert json.loads((out / INDEX).read_text())["weight_map"].keys() == exact.keys()
+    assert sorted(path.name for path in out.glob("*.safetensors")) == [
+        "model-1.safetensors",
+        "model-2.safetensors",
+    ]
+
+
 @pytest.mark.parametrize("architecture", [LLAMA_MODEL, MIXTRAL], ids=["llama", "mixtral"])
 def test_transformers_loads_it_as_a_plain_model(architecture, tmp_path):
     """With beta 0 it is what transformers itself makes of the float8 base on a machine without GPU."""
@@ -173,6 +215,46 @@ def test_numbers_that_were_only_cast(tmp_path, base, lora):
                 torch.maximum(tensor.double().abs(), cast[name].double().abs()), tensor.dtype
             )
             assert ((ours[name].double() - tensor.double()).abs() <= close).all(), name
+
+
+@pytest.mark.parametrize("kind", [None, "block"], ids=["bfloat16", "float8"])
+def test_a_fine_tune_is_what_its_numbers_stand_for(kind, tmp_path):
+    base, tuned, out = (tmp_path / name for name in ("base", "tuned", "out"))
+    for folder in (base, tuned):
+        folder.mkdir()
+        write_base(folder, LLAMA_MODEL, torch.bfloat16)
+    state = {n: t + 0.05 * torch.randn_like(t) for n, t in state_of(tuned).items()}
+    for path in tuned.glob("model*"):
+        path.unlink()
+    write_shards(tuned, state, 1)
+    exact, regional = quantise(base, "block"), {n: t.double() for n, t in state.items()}
+    if kind:
+        regional = quantise(tuned, kind)
+    with pytest.raises(WrongBase, match="too coarse") as caught:
+        merge(base, [Adapter(tuned, 0.4)], out, VLM)
+    assert "--out-dtype bfloat16" in caught.value.hint
+    merge(base, [Adapter(tuned, 0.4)], out, VLM, out_dtype="bfloat16")
+    for name, merged in state_of(out).items():
+        w, delta = exact[name], 0.4 * (regional[name] - exact[name])
+        largest = torch.stack([w.abs(), delta.abs(), (w + delta).abs()]).max(0).values
+        assert ((merged.double() - w - delta).abs() <= ulp(largest, torch.bfloat16)).all(), name
+
+
+def test_betas_by_part_and_several_adapters(llama_adapter, tmp_path):
+    """Expressions match the names of scales, too; the cosine is that of what the numbers stand for."""
+    base, out = tmp_path / "base", tmp_path / "out"
+    base.mkdir()
+    exact = quantise(write_base(base, LLAMA_MODEL, torch.bfloat16), "block")
+    parts = tmp_path / "betas.yaml"
+    parts.write_text("kind: betas\nparts:\n  - {tensors: q_proj, beta: 0}\n")
+    options = ["--beta", "0.4", "--betas", str(parts), "--out-dtype", "bfloat16", "-o", str(out)]
+    adapters = ["--adapter", str(llama_adapter)] * 2
+    done = CliRunner().invoke(cli, ["merge", "--base", str(base), *adapters, *options])
+    assert done.exit_code == 0, done.output
+    assert "cos(Delta_1, Delta_2) = +1.0000" in done.output
+    merged = state_of(out)
+    changed = {n for n, t in merged.items() if not same_bits(t, exact[n].bfloat16())}
+    assert changed == {name for name in exact if "down_proj" in name}
 
 
 def test_lock_digest_and_card_name_the_dtype(llama_adapter, tmp_path):

@@ -8,10 +8,10 @@ import peft
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ggez_hub.families import TiedWeight, get_family
-from ggez_hub.merging import Adapter, BadAdapter, merge
+from ggez_hub.merging import Adapter, BadAdapter, WrongBase, merge, write_adapter
 from ggez_hub.merging.extraction import extract_lora
 
 from .exactness import assert_exact, load_pair, write_peft
@@ -184,3 +184,80 @@ def test_extraction(tied, language_bases, tmp_path):
     for name, tensor in load_file(tmp_path / "tuned" / WEIGHTS).items():
         if name not in left:
             torch.testing.assert_close(merged[name].float(), tensor, rtol=0, atol=1e-6)
+
+
+RESIZED = 77
+BOTH = {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]}
+TOKENS = {"target_modules": ["q_proj"], "trainable_token_indices": [3, 74]}
+# PEFT saves complete embeddings too, under several names, once a vocabulary was resized.
+WITH_EMBEDDINGS = {
+    "LoRA alone": (False, lora(target_modules=["q_proj"])),
+    "saved": (False, lora(**BOTH)),
+    "saved, smaller": (False, lora(**BOTH)),
+    "saved, tied": (True, lora(**BOTH, ensure_weight_tying=True)),
+    "tokens": (False, lora(**TOKENS)),
+    "tokens, tied": (True, lora(**TOKENS)),
+    "tokens of their own, tied": (
+        True, peft.TrainableTokensConfig(target_modules=["embed_tokens"], token_indices=[1, 75]),
+    ),
+    "LoRA on them": (False, lora(target_modules=["embed_tokens", "lm_head"])),
+    "saved, IA3": (
+        False,
+        peft.IA3Config(
+            target_modules=["k_proj"], feedforward_modules=[], modules_to_save=["embed_tokens", "lm_head"]
+        ),
+    ),
+}  # fmt: skip
+
+
+def write_resized(published, folder, rows=RESIZED, seed=2):
+    """A base with another vocabulary, as a training makes it; the model itself."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(published)
+    torch.manual_seed(seed)
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize("case", WITH_EMBEDDINGS)
+def test_a_resized_vocabulary(case, language_bases, tmp_path):
+    """Exact on the base that was resized for the training; the published one lacks rows."""
+    tied, config = WITH_EMBEDDINGS[case]
+    base, published = tmp_path / "base", language_bases["llama", tied]
+    model = write_resized(published, base, 60 if "smaller" in case else RESIZED)
+    adapter = write_peft(tmp_path / "adapter", config, model=model)
+    saved = load_file(adapter / "adapter_model.safetensors")
+    assert any(
+        "embed_tokens" in key and len(t) == len(model.lm_head.weight) for key, t in saved.items()
+    )
+    merge(base, [Adapter(adapter, 0.7)], tmp_path / "out", VLM)
+    state, out = load_pair(base, tmp_path / "out", WEIGHTS)
+    assert assert_exact(state, out, regional(base, adapter), 0.7)
+    with pytest.raises(WrongBase, match=r"for '(model.embed_tokens|lm_head).weight', the base in"):
+        merge(published, [Adapter(adapter, 0.7)], tmp_path / "no", VLM)
+    if isinstance(config, peft.LoraConfig):
+        write_adapter(base, [Adapter(adapter, 0.7)], tmp_path / "form", VLM, "peft")
+        folded = regional(base, tmp_path / "form")
+        for name, tensor in regional(base, adapter).items():
+            expected = state[name].double() + 0.7 * (tensor - state[name].double())
+            torch.testing.assert_close(folded[name], expected, rtol=2**-8, atol=1e-6)
+
+
+def test_tokens_of_another_resized_base(language_bases, tmp_path):
+    for seed, name in enumerate(("base", "other")):
+        model = write_resized(language_bases["llama", False], tmp_path / name, seed=seed)
+    adapter = write_peft(tmp_path / "adapter", lora(**TOKENS), model=model)
+    merge(tmp_path / "other", [Adapter(adapter, 0.7)], tmp_path / "out", VLM)
+    with pytest.raises(BadAdapter, match="in which tokens were trained, is not"):
+        merge(tmp_path / "base", [Adapter(adapter, 0.7)], tmp_path / "no", VLM)
+
+
+def test_two_values_of_one_saved_parameter(language_bases, tmp_path):
+    model = write_resized(language_bases["llama", False], tmp_path / "base")
+    adapter = write_peft(tmp_path / "adapter", lora(**BOTH), model=model)
+    saved = load_file(adapter / "adapter_model.safetensors")
+    key = "base_model.model.lm_head.modules_to_save.weight"
+    saved[key] = saved["base_model.model.lm_head.weight"] + 1
+    save_file(saved, adapter / "adapter_model.safetensors")
+    with pytest.raises(BadAdapter, match="are one parameter and differ"):
+        merge(tmp_path / "base", [Adapter(adapter, 0.7)], tmp_path / "no", VLM)

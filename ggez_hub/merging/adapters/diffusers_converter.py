@@ -103,11 +103,13 @@ class Converter:
 
     def _readings(self, shapes: Mapping[str, Shape], spare: int) -> Iterator[tuple[Ends, Reading]]:
         """What diffusers makes of the modules, by the ends of their keys; the file's own first."""
-        flat = {module: _flattened(module) for module in shapes}
         own = {module: module for module in shapes}
         spelled = [(own, ends) for ends in SPELLINGS[self.style]]
-        if self.style != DIFFUSERS and flat != own:
-            spelled.append((flat, ENDS[KOHYA]))
+        if self.style != DIFFUSERS:
+            # As paths of a model's first repository, and as kohya's names of these.
+            for spell, ends in ((_prefixed, ENDS[PEFT]), (_flattened, ENDS[KOHYA])):
+                if (names := {module: spell(module) for module in shapes}) != own:
+                    spelled.append((names, ends))
         for names, ends in spelled:
             # Some converters need an alpha, others drop what has one; rank 1 makes it the scale 1.
             for alpha in (False, True):
@@ -226,11 +228,22 @@ def _missing(error: KeyError, shapes: Mapping[str, Shape], ends: Ends) -> str | 
     return prefix + key.removesuffix(ends[0]).removeprefix(prefix)
 
 
+def _prefixed(module: str) -> str:
+    """A path of a model's first repository with what most programs write before it."""
+    bare = _bare(module)
+    return bare if bare.startswith("lora_") else f"{ORIGINAL}{bare}"
+
+
 def _flattened(module: str) -> str:
     """The name that kohya makes of a path in a model's first repository."""
+    bare = _bare(module)
+    return bare if bare.startswith("lora_") else f"lora_unet_{bare.replace('.', '_')}"
+
+
+def _bare(module: str) -> str:
     for prefix in PREFIXES:
         module = module.removeprefix(prefix)
-    return module if module.startswith("lora_") else f"lora_unet_{module.replace('.', '_')}"
+    return module
 
 
 def _runs(numbers: Iterable[int]) -> tuple[range, ...]:

@@ -7,16 +7,17 @@ A name that says a module of the pipeline outright (`unet.mid_block...`, or kohy
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from ggez_hub.families import Family, KeyMap
 from ggez_hub.families.diffusion import DENOISERS
 from ggez_hub.merging.adapters.diffusers_converter import MOST, ORIGINAL, Converter, Paths, Shape
 from ggez_hub.merging.adapters.lora_file import PEFT
-from ggez_hub.merging.deltas import BadAdapter, WeightIndex
+from ggez_hub.merging.deltas import BadAdapter
 
 # Prefixes of names whose steps are joined by `_`, and the components that they may be of.
 FLAT = re.compile(r"^(?P<prefix>lora_unet|lora_transformer|lora_te\d?|lycoris)_(?P<path>.+)\Z")
@@ -40,12 +41,13 @@ class Place:
 
 
 class Names:
-    """From the modules of a LoRA file in one style to those of one pipeline."""
+    """From the modules of a LoRA file in one style to those of the pipeline in `folder`."""
 
-    def __init__(self, base: WeightIndex, family: Family, style: str) -> None:
-        self._style, self._folder = style, base.folder
-        self._key_map: KeyMap = family.key_map(base.folder, base)
-        self._tensors = [name for name in base if name.endswith(".weight")]
+    def __init__(self, folder: Path, tensors: Collection[str], family: Family, style: str) -> None:
+        """`tensors` are the names of the pipeline's tensors, `<component>/<tensor>`."""
+        self._style, self._folder = style, folder
+        self._key_map: KeyMap = family.key_map(folder, tensors)
+        self._tensors = [name for name in tensors if name.endswith(".weight")]
 
     def places(self, shapes: Mapping[str, Shape]) -> dict[str, list[Place] | BadAdapter]:
         """Where each module of a file goes, by the rows and columns of its Delta.

@@ -89,7 +89,7 @@ class _Builder:
     def __init__(self, path: Path, family: Family, base: WeightIndex) -> None:
         self.lora, self.base = read_lora(path), base
         self.file = self.lora.file
-        self.names = Names(base, family, self.lora.style)
+        self.names = Names(base.folder, base, family, self.lora.style)
         components = {name.partition("/")[0] for name in base}
         self.scales = Scales.of(self.lora, components)
         self._require_alike(components)
@@ -112,13 +112,14 @@ class _Builder:
         """
         found = []
         problems: dict[str, BadAdapter | WrongBase] = {}
+        modules = self.lora.changing
         weights = {
             module.name: None if module.kind is None else BUILDERS[module.kind](self.file, module)
-            for module in self.lora.modules
+            for module in modules
         }
-        shapes = {m.name: self._shape(m, weights[m.name]) for m in self.lora.modules}
+        shapes = {m.name: self._shape(m, weights[m.name]) for m in modules}
         all_places = self.names.places(shapes)
-        for module in self.lora.modules:
+        for module in modules:
             weight, places = weights[module.name], all_places[module.name]
             if isinstance(places, BadAdapter):
                 problems[module.name] = places
@@ -145,7 +146,7 @@ class _Builder:
     ) -> str:
         """How much of the file the base has, and what that means by names and sizes of the rest."""
         count = counted(found + len(lost), "module")
-        sizes = {matrix_shape(info.shape) for info in self.base.values() if len(info.shape) > 1}
+        sizes = {matrix_shape(info.shape) for info in self.base.values() if info.shape}
         paths = (name.removesuffix(".weight").replace("/", ".", 1) for name in self.base)
         known = {NUMBER.sub("#", own) for path in paths for own in (path, path.partition(".")[2])}
 
@@ -162,7 +163,7 @@ class _Builder:
         )
         if fit and all(map(is_unread, lost)):
             return (
-                f"By their names the base has {found} of the {count} of this file, and it has matrices of the "
+                f"By their names the base has {found} of the {count} of this file, and it has tensors of the "
                 "sizes of the others: diffusers reads these names in part. Save it again in the names of "
                 "diffusers. A merge takes all or none."
             )

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ggez_hub.families import Family, KeyMap, TiedWeight
-from ggez_hub.merging.adapters.module_delta import FLOATING
+from ggez_hub.merging.adapters.module_delta import FLOATING, too_coarse
 from ggez_hub.merging.delta_rows import Difference, RowDelta, blocks, matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex, WrongBase
+from ggez_hub.merging.float8 import Bfloat16Index, in_bfloat16
 from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
@@ -27,16 +28,21 @@ def holds_finetune(source: Path) -> bool:
 
 
 def open_finetune(folder: Path, family: Family, base: WeightIndex) -> Finetune:
-    """The fine-tuned model in `folder` as Deltas for `base`.
+    """The fine-tuned model in `folder` as Deltas for `base`; both may be in float8 where the base is widened.
 
     Raises UnknownLayout if it is not a model of the family, WrongBase where tensors are missing, are
     there in addition or have another shape, BadAdapter for integers that differ, BadWeights.
     """
     regional = WeightIndex(folder, family.layout(folder).weights)
+    if isinstance(base, Bfloat16Index):
+        regional = in_bfloat16(regional)
     tuned = Finetune(regional, base, _names(regional, base, family))
+    for name, info in base.items():
+        if info.dtype.startswith("F8") and not tuned.holds(name):
+            raise too_coarse(base, name)
     _require_same_tensors(tuned, base)
     for name, info in base.items():
-        if info.dtype not in FLOATING and not same_bytes(tuned.stored(name), base.read(name)):
+        if info.dtype not in FLOATING and not tuned.holds(name):
             raise BadAdapter(
                 f"{folder}: the {info.dtype} tensor {name!r} is not the base's, and integers "
                 "cannot be interpolated"
@@ -63,6 +69,10 @@ class Finetune(Delta):
     def stored(self, name: str) -> torch.Tensor:
         """The regional value of the base's tensor `name`, as it is stored."""
         return self.regional.read(self.names[name])
+
+    def holds(self, name: str) -> bool:
+        """Whether it has the base's tensor `name`, bit for bit."""
+        return name in self.names and same_bytes(self.stored(name), self.base.read(name))
 
     def by_rows(self, name: str) -> RowDelta:
         return Difference(self.stored(name), self.base.read(name))

@@ -33,6 +33,8 @@ LOKR_PARTS = frozenset({f"lokr_w{n}{x}" for n in (1, 2) for x in ("", "_a", "_b"
 ENDS: Mapping[str, Mapping[str, str]] = {
     PEFT: {
         "lora_A.weight": "A", "lora_B.weight": "B", "lora_B.bias": "bias",
+        # With the name that PEFT gives an adapter in memory, as DiffSynth saves it.
+        "lora_A.default.weight": "A", "lora_B.default.weight": "B",
         "lora_embedding_A": "embedding_A", "lora_embedding_B": "embedding_B",
         "lora_magnitude_vector": "magnitude", "lora_magnitude_vector.weight": "magnitude",
     },
@@ -121,6 +123,18 @@ class LoraFile:
         tensors = self.file.tensors
         keys = (module.parts.get("magnitude") for module in self.modules)
         return self.style == PEFT or any(key and len(tensors[key].shape) == 1 for key in keys)
+
+    @property
+    def changing(self) -> tuple[LoraModule, ...]:
+        """The modules but for vectors of zeros, which distilled files of Wan have for norms."""
+        return tuple(module for module in self.modules if not self._adds_nothing(module))
+
+    def _adds_nothing(self, module: LoraModule) -> bool:
+        if not module.parts.keys() <= {"diff", "diff_b"}:
+            return False
+        keys = module.parts.values()
+        vectors = all(len(self.file.tensors[key].shape) == 1 for key in keys)
+        return vectors and not any(any(self.file.read(key)) for key in keys)
 
 
 def lora_path(source: Path) -> Path | None:

@@ -139,17 +139,22 @@ def require_room(
             else "The adapter is for a model of other sizes: another size of this one, or another model.",
         )
     if info.dtype.startswith("F8"):
-        raise WrongBase(
-            f"{target!r} of the base in {base.folder} is {info.dtype}: a float8 is too coarse to keep what "
-            "an adapter adds",
-            "Merge into the base that it was made from, or with --out-dtype bfloat16 (`merge` and `pull`), which "
-            "stores the result in that.",
-        )
+        raise too_coarse(base, target)
     if info.dtype not in FLOATING:
         raise WrongBase(
             f"{target!r} of the base in {base.folder} is {info.dtype}: the base is quantised",
             "Merge into the base that it was made from.",
         )
+
+
+def too_coarse(base: WeightIndex, target: str) -> WrongBase:
+    """Why a float8 tensor of the base takes no Delta, and the way out."""
+    return WrongBase(
+        f"{target!r} of the base in {base.folder} is {base[target].dtype}: a float8 is too coarse to keep what "
+        "an adapter adds",
+        "Merge into the base that it was made from, or with --out-dtype bfloat16 (`merge` and `pull`), which "
+        "stores the result in that; with --beta 0 that is the base for every other command.",
+    )
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,12 @@ from ggez_hub.merging.adapters.product_rows import (
     of_parameters,
     reader,
 )
-from ggez_hub.merging.adapters.saved_parameters import Saved, saved_parameters, token_rows_of
+from ggez_hub.merging.adapters.saved_parameters import (
+    Saved,
+    one_of_each,
+    saved_parameters,
+    token_rows_of,
+)
 from ggez_hub.merging.delta_rows import Added, Product, RowDelta
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 
@@ -87,16 +92,20 @@ class _Formulas:
         parts = dict(self.source.keys.parts)
         replaced = saved_parameters(self.source, parts, self.source.keys.saved)
         rows = joined(list(self._rows(parts)))
+        tokens = [
+            token_rows_of(self.source, module, keys)
+            for module, keys in sorted(parts.items())
+            if TOKENS in keys
+        ]
+        own_rows = one_of_each(tokens, self.source, replaced)
         transposed = self._transposed(parts)
         changed = (
             part
             for module, keys in sorted(parts.items())
+            if TOKENS not in keys
             for part in self._module(module, keys, transposed.get(module, False), replaced)
         )
-        modules = by_target(changed, self.file.path)
-        if both := rows.keys() & modules.keys():
-            raise BadAdapter(f"{self.file.path}: two modules change the tensor {min(both)!r}")
-        modules |= rows
+        modules = by_target((*changed, *rows.values(), *own_rows.values()), self.file.path)
         for target, whole in replaced.items():
             if target not in modules:
                 modules[target] = whole
@@ -137,9 +146,6 @@ class _Formulas:
             product = form(self.source.weight(module), self.file, dict(keys), scale, rank)
             product.check(self.base)
             yield product
-            return
-        if TOKENS in keys:
-            yield token_rows_of(self.source, module, keys)
             return
         low = self._low_rank(module, keys, transposed)
         self.source.require_declared(module, keys)

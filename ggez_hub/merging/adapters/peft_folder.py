@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,8 @@ MAGNITUDE = "lora_magnitude_vector"
 LORA_BIAS = "lora_B.bias"
 # Of several parameters of one module that `target_parameters` adapts, each wraps the one before.
 NESTED = re.compile(r"(?:\.base_layer)+\Z")
+# A parameter of a module that is saved, under the names that PEFT's wrapper has in memory.
+COPY = re.compile(r"^(?P<module>.+)\.(?P<copy>modules_to_save|original_module)\.(?P<leaf>\w+)\Z")
 # What PEFT's layers add to a module, by the method that adds it.
 PARTS = {
     "LORA": re.compile(
@@ -106,7 +108,25 @@ def _weights(folder: Path) -> WeightFile:
         pickles = [path.name for path in folder.iterdir() if path.suffix in PICKLES]
         found = f" (it holds {', '.join(pickles)}, which is never loaded)" if pickles else ""
         raise BadAdapter(f"{folder} holds no {WEIGHTS}{found}")
-    return read_header(path)
+    return _without_copies(read_header(path))
+
+
+def _without_copies(file: WeightFile) -> WeightFile:
+    """The file without what PEFT stores of a saved embedding a second time, and does not read.
+
+    It does so where the vocabulary was resized (`save_embedding_layers`): the saved value once more,
+    and that before the training. Raises BadAdapter for a copy that is another value.
+    """
+    kept = dict(file.tensors)
+    for key in file.tensors:
+        match = COPY.match(key)
+        plain = f"{match['module']}.{match['leaf']}" if match else ""
+        if match is None or plain not in file.tensors:
+            continue
+        if match["copy"] == "modules_to_save" and file.read(key) != file.read(plain):
+            raise BadAdapter(f"{file.path}: {key!r} and {plain!r} are one parameter and differ")
+        del kept[key]
+    return replace(file, tensors=kept)
 
 
 def _sorted(file: WeightFile, kind: str, *, nested: bool) -> PeftKeys:
@@ -123,7 +143,8 @@ def _sorted(file: WeightFile, kind: str, *, nested: bool) -> PeftKeys:
             )
         match = PARTS[kind].match(path)
         if match is None:
-            keys.saved[path] = key
+            # The embedding around rows of tokens, where the vocabulary was resized.
+            keys.saved[path.replace(".token_adapter.base_layer.", ".base_layer.")] = key
         elif (
             ".base_layer." in f".{NESTED.sub('', match['module']) if nested else match['module']}."
         ):

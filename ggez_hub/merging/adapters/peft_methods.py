@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from ggez_hub.families.family import NotOneToOne, TiedWeight
 from ggez_hub.merging.adapters.finetune import same_values
-from ggez_hub.merging.adapters.module_delta import ModuleDelta, by_target, read_values, require_room
+from ggez_hub.merging.adapters.module_delta import ModuleDelta, by_target, require_room
 from ggez_hub.merging.adapters.peft_config import BIAS, METHODS, WEIGHT
 from ggez_hub.merging.adapters.peft_folder import TOKENS, PeftOnBase
 from ggez_hub.merging.adapters.peft_layers import PeftLayers
 from ggez_hub.merging.adapters.peft_model_config import named_modules
-from ggez_hub.merging.adapters.saved_parameters import Rows, Saved, rows_of, saved_parameters
+from ggez_hub.merging.adapters.saved_parameters import (
+    Saved,
+    one_of_each,
+    rows_of,
+    saved_parameters,
+)
 from ggez_hub.merging.delta_rows import RowDelta, Whole
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 
@@ -85,18 +90,21 @@ def open_by_layers(source: PeftOnBase) -> dict[str, ModuleDelta]:
 
 def token_parts(source: PeftOnBase) -> dict[str, ModuleDelta]:
     """Rows of embeddings, which PEFT changes alike in all modules that share them."""
-    parts: dict[str, Rows] = {}
+    keys: dict[str, str] = {}
+    saved: dict[str, str] = {}
     for key in source.file.tensors:
-        module, separator, rest = key.removeprefix(MODULE).rpartition(".trainable_tokens_delta")
-        if not key.startswith(MODULE) or not separator or rest:
+        path = key.removeprefix(MODULE)
+        module, separator, rest = path.rpartition(".trainable_tokens_delta")
+        if key.startswith(MODULE) and path.endswith(".base_layer.weight"):
+            saved[path] = key
+        elif not key.startswith(MODULE) or not separator or rest:
             raise BadAdapter(f"{source.file.path}: {key!r} is not a key of trainable tokens")
-        rows = rows_of(source, module, key, source.config.get("token_indices"))
-        before = parts.setdefault(rows.target, rows)
-        # Tied modules are saved each by itself, with the same rows.
-        if not read_values(source.file, before.key).equal(read_values(source.file, key)):
-            raise BadAdapter(
-                f"{source.file.path}: {before.key!r} and {key!r} differ, and are one tensor of the base"
-            )
+        else:
+            keys[module] = key
+    replaced = saved_parameters(source, {module: {} for module in keys}, saved)
+    option = source.config.get("token_indices")
+    rows = (rows_of(source, module, key, option) for module, key in keys.items())
+    parts = one_of_each(rows, source, replaced)
     return dict(parts)
 
 

@@ -5,7 +5,7 @@ Delta = saved - base, in float64: what is equal stays as it is, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -215,6 +215,29 @@ def _require_alike(error: TiedWeight, copies: Mapping[str, Saved]) -> None:
     first, *others = (copy.stored() for copy in copies.values())
     if not set(error.sharing) <= copies.keys() or not all(same_bytes(first, o) for o in others):
         raise error
+
+
+def one_of_each(
+    rows: Iterable[Rows], source: PeftOnBase, replaced: Mapping[str, Saved]
+) -> dict[str, Rows]:
+    """Rows by the tensor that they change: tied modules are saved each by itself, with the same rows.
+
+    Raises BadAdapter for other rows, and where the tensor itself is one of `replaced`.
+    """
+    found: dict[str, Rows] = {}
+    for part in rows:
+        before = found.setdefault(part.target, part)
+        if not read_values(part.file, before.key).equal(read_values(part.file, part.key)):
+            raise BadAdapter(
+                f"{part.file.path}: {before.key!r} and {part.key!r} differ, and are one tensor of the base"
+            )
+    if both := sorted(found.keys() & replaced.keys()):
+        raise BadAdapter(
+            f"{source.file.path}: {replaced[both[0]].key!r}, in which tokens were trained, is not "
+            f"{both[0]!r} of the base in {source.base.folder}",
+            "Merge into the base that it was trained on, resized as it was for the training.",
+        )
+    return found
 
 
 def token_rows_of(source: PeftOnBase, module: str, keys: Mapping[str, str]) -> Rows:

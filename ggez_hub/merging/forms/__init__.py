@@ -118,7 +118,11 @@ def _pairs(weighted: Adapter, base: FormBase) -> tuple[list[ScaledPair], Pipelin
         )
     pipeline = read_pipeline(base.folder, base.name)
     path = None if holds_peft(adapter) else lora_path(adapter)
-    pairs = pairs_of_peft(adapter, pipeline) if path is None else pairs_of_file(path, pipeline)
+    pairs = (
+        pairs_of_peft(adapter, pipeline)
+        if path is None
+        else pairs_of_file(path, pipeline, base.family)
+    )
     scaled = scaled_by(pairs, [betas.of_module(pair.path) for pair in pairs])
     return (scaled if betas.are_one else without_zeros(scaled)), pipeline
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.extras import require
-from ggez_hub.merging.adapters.diffusers_converter import ORIGINAL
-from ggez_hub.merging.adapters.lora_file import DIFFUSERS, PEFT, LoraFile, LoraModule, read_lora
+from ggez_hub.families import Family
+from ggez_hub.merging.adapters.lora_file import LoraFile, LoraModule, read_lora
 from ggez_hub.merging.adapters.lora_scales import Scales
 from ggez_hub.merging.adapters.module_delta import FLOATING
 from ggez_hub.merging.adapters.peft_config import alpha_of, is_off, scale_of
 from ggez_hub.merging.adapters.peft_folder import read_scaling_peft
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.base import OLD_ROOT, Pipeline
+from ggez_hub.merging.forms.module_places import find_places
 from ggez_hub.merging.forms.tensors import Tensor, selected_rows, stored
 
 
@@ -160,14 +160,6 @@ def _pattern(pair: ScaledPair) -> str:
     return end if pair.is_of_text_encoder else f"^{end}"
 
 
-# What diffusers and its scripts wrote before PEFT's names: diffusers/utils/state_dict_utils.py.
-OLD_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\.lora(?:_linear_layer)?\Z"), ""),
-    (re.compile(r"\.to_(q|k|v)_lora\Z"), r".to_\1"),
-    (re.compile(r"\.to_out_lora\Z"), ".to_out.0"),
-)
-
-
 def pairs_of_peft(folder: Path, pipeline: Pipeline) -> list[ScaledPair]:
     """The pairs of a PEFT folder for the denoiser of `pipeline`.
 
@@ -197,7 +189,7 @@ def _only_peft(folder: Path, what: str) -> BadAdapter:
     )
 
 
-def pairs_of_file(path: Path, pipeline: Pipeline) -> list[ScaledPair]:
+def pairs_of_file(path: Path, pipeline: Pipeline, family: Family) -> list[ScaledPair]:
     """The pairs of a LoRA file for `pipeline`, in any of the styles.
 
     Raises BadAdapter for what cannot be converted without rounding, MissingExtra where only
@@ -206,15 +198,13 @@ def pairs_of_file(path: Path, pipeline: Pipeline) -> list[ScaledPair]:
     lora = read_lora(path)
     components = pipeline.loader.components
     scales = Scales.of(lora, components)
+    held = {module.name: matrices(lora, module) for module in lora.changing}
+    shapes = {name: (b.shape[0], *a.shape[1:]) for name, (a, b) in held.items()}
+    places = find_places(lora, shapes, pipeline, family)
     pairs = []
-    for module in lora.modules:
-        if lora.style == PEFT and module.name.startswith(ORIGINAL):
-            raise BadAdapter(
-                f"{path}: {module.name!r} is not a path of a {pipeline.name}",
-                "Take the merged form: leave out --as.",
-            )
-        a, b = matrices(lora, module)
-        for place, runs in _places(lora, module, (b.shape[0], *a.shape[1:]), pipeline):
+    for module in lora.changing:
+        a, b = held[module.name]
+        for place, runs in places[module.name]:
             scale = scales.scale(module, place)
             inside = place.partition(".")[0] in components
             full = place if inside else f"{pipeline.denoiser}.{place}"
@@ -231,37 +221,3 @@ def matrices(lora: LoraFile, module: LoraModule) -> tuple[Tensor, Tensor]:
             "It has no adapter form. Take the merged form: leave out --as.",
         )
     return stored(lora.file, module.parts["A"]), stored(lora.file, module.parts["B"])
-
-
-def plain_name(style: str, name: str) -> str | None:
-    """The path of a module by its name in a file of `style`; None where only diffusers can say."""
-    if style == PEFT:
-        return name
-    if style == DIFFUSERS and not name.startswith("text_encoder"):
-        for pattern, replacement in OLD_NAMES:
-            if pattern.search(name):
-                return pattern.sub(replacement, name).replace(".processor.", ".")
-    if style == DIFFUSERS and name.endswith(".lora_linear_layer"):
-        return name.removesuffix(".lora_linear_layer")
-    return None
-
-
-def _places(
-    lora: LoraFile, module: LoraModule, shape: tuple[int, ...], pipeline: Pipeline
-) -> list[tuple[str, tuple[range, ...] | None]]:
-    """The modules of the pipeline that one of the file means, each with its rows of B, or all."""
-    if (name := plain_name(lora.style, module.name)) is not None:
-        return [(name, None)]
-    part = pipeline.loader.kohya.get(pipeline.denoiser)
-    renamed = module.name.startswith("lora_transformer_")
-    if renamed and not (part and part.names.fullmatch(module.name)):
-        raise BadAdapter(
-            f"{lora.file.path}: diffusers takes {module.name!r} for another module",
-            "Take the merged form: leave out --as.",
-        )
-    require("merge", "torch", "diffusers")
-    from ggez_hub.merging.adapters.diffusers_converter import Converter
-
-    converter = Converter.of(pipeline.folder, lora.style)
-    paths = converter.convert({module.name: shape})[module.name]
-    return sorted(paths.items(), key=lambda place: place[0])

@@ -92,7 +92,10 @@ class PullPlan(Resolved):
         if "cosines" not in self._cosines:
             folders = [adapter.source.fetch(hub) for adapter in resolution.adapters]
             base = resolution.merged_into.fetch(hub)
-            self._cosines["cosines"] = cosines(base, folders, get_family(resolution.family))
+            family = get_family(resolution.family)
+            self._cosines["cosines"] = cosines(
+                base, folders, family, out_dtype=resolution.out_dtype
+            )
         return self._cosines["cosines"]
 
 
