@@ -20,7 +20,7 @@ from dulwich.repo import Repo
 from ggez_hub.cards import BadCard, CardDocument, read_card
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.hub.client import COMMIT
+from ggez_hub.hub.listings import COMMIT
 from ggez_hub.regions.kof import SHIPPED_RELEASE, releases
 from ggez_hub.regions.kof_import import import_release
 

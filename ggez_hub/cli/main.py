@@ -188,6 +188,10 @@ def main() -> None:
     # Libraries make half a million objects that stay: to look through them for cycles after every
     # 700 new ones is a tenth of a pull.
     gc.set_threshold(50_000, 20, 20)
+    # Where one is closed no file may take its number: libraries write to that.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
     # Thai, Lao and Khmer names are printed on terminals of any locale.
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -196,9 +200,18 @@ def main() -> None:
     try:
         cli(prog_name="ggez-hub")
     except SystemExit as ended:
-        if ended.code is None or isinstance(ended.code, int):
+        if (ended.code is None or isinstance(ended.code, int)) and _is_last():
             _end(ended.code or 0)
         raise
+
+
+def _is_last() -> bool:
+    """Whether nothing is left to do after `main`: a profiler, a debugger or a test goes on."""
+    from traceback import walk_stack
+
+    callers = [frame.f_code.co_name for frame, _ in walk_stack(sys._getframe(2))]
+    # A script, and `python -m ggez_hub`.
+    return callers in (["<module>"], ["<module>", "_run_code", "_run_module_as_main"])
 
 
 def _end(status: int) -> None:
@@ -211,8 +224,7 @@ def _end(status: int) -> None:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+            stream.flush()
     except (OSError, ValueError, KeyboardInterrupt):
         return
     os._exit(status)

@@ -16,7 +16,7 @@ from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
-from ggez_hub.hub.client import Signatures
+from ggez_hub.hub.listings import Signatures
 
 if TYPE_CHECKING:
     from ggez_hub.registry.trust.policy import Signer

@@ -20,7 +20,7 @@ from ggez_hub.cli.scores import print_scores
 from ggez_hub.cli.trust import signatures_option
 from ggez_hub.command_line import command_line
 from ggez_hub.errors import GgezError, MissingExtra, UsageProblem
-from ggez_hub.hub.client import Signatures
+from ggez_hub.hub.listings import Signatures
 from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME

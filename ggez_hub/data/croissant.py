@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ggez_hub import __version__
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_file
-from ggez_hub.hub.client import COMMIT
+from ggez_hub.hub.listings import COMMIT
 from ggez_hub.regions import find_region
 
 if TYPE_CHECKING:

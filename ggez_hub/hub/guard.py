@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -30,6 +31,7 @@ SLACK_BYTES = 1 << 20
 Origin: TypeAlias = tuple[str, str, int | None]
 # The tokens that were given here, and the only hosts that each of them is for.
 _ORIGINS: dict[str, set[Origin]] = {}
+_GUARDING = threading.Lock()
 
 
 def guard_client(endpoint: str | None = None, token: str | None = None) -> None:
@@ -42,13 +44,19 @@ def guard_client(endpoint: str | None = None, token: str | None = None) -> None:
     from huggingface_hub import set_client_factory
     from huggingface_hub.utils import _http
 
-    from ggez_hub.hub.minimum_speed import WatchedBackend
-
     if endpoint and token:
         _ORIGINS.setdefault(token, set()).add(_origin(httpx2.URL(endpoint)))
-    make = _http._GLOBAL_CLIENT_FACTORY
-    if getattr(make, "guards", False):
-        return
+    # To set a factory closes the client, with which another thread may be asking.
+    with _GUARDING:
+        make = _http._GLOBAL_CLIENT_FACTORY
+        if not getattr(make, "guards", False):
+            set_client_factory(_guarded(make))
+
+
+def _guarded(make: Callable[[], httpx2.Client]) -> Callable[[], httpx2.Client]:
+    import httpx2
+
+    from ggez_hub.hub.minimum_speed import WatchedBackend
 
     def guarded() -> httpx2.Client:
         client = make()
@@ -64,7 +72,7 @@ def guard_client(endpoint: str | None = None, token: str | None = None) -> None:
         return client
 
     guarded.guards = True  # type: ignore[attr-defined]
-    set_client_factory(guarded)
+    return guarded
 
 
 def counting_bar(nbytes: int, received: Callable[[int], None]) -> type[tqdm]:

@@ -11,11 +11,11 @@ import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from ggez_hub.daemon_threads import map_at_once
 from ggez_hub.digests import digest_json
 from ggez_hub.hub.client import PARALLEL_DOWNLOADS, Hub
 from ggez_hub.hub.repository_files import HubFile, RepoAtCommit, is_plain_path
@@ -72,8 +72,8 @@ def tensors(hub: Hub, at: RepoAtCommit, paths: Iterable[str]) -> Tensors:
         found, _ = header(hub, at, path)
         return {f"{prefix}{name}": (t.dtype, t.shape) for name, t in found.items()}
 
-    with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
-        return dict(item for part in pool.map(read, paths) for item in part.items())
+    parts = map_at_once(read, paths, PARALLEL_DOWNLOADS)
+    return dict(item for part in parts for item in part.items())
 
 
 INDEX = re.compile(r"\.safetensors\.index(\.\w+)?\.json\Z")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,8 +11,9 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.schema import Location
+from ggez_hub.daemon_threads import map_at_once
 from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.hub.client import COMMIT
+from ggez_hub.hub.listings import COMMIT
 from ggez_hub.registry.file_checks import NotFit, vet_adapter, vet_base
 from ggez_hub.validation_errors import Problem
 
@@ -30,20 +30,21 @@ class Gone(NotFit):
 
 @dataclass(frozen=True)
 class Repositories:
-    """A hub whose repositories are asked for once each, also those that are gone or gated."""
+    """A hub whose repositories are asked for once each, also those that it does not give."""
 
     hub: Hub
-    _seen: dict[tuple[str, str], RepoAtCommit | Gone | GatedRepoError] = field(
-        default_factory=dict, repr=False
-    )
+    _seen: dict[tuple[str, str], RepoAtCommit | Exception] = field(default_factory=dict, repr=False)
     _published: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
 
     def at(self, repo: str, revision: str) -> RepoAtCommit:
-        """A repository at the commit that `revision` names; raises Gone, or GatedRepoError."""
+        """A repository at the commit that `revision` names.
+
+        Raises Gone, GatedRepoError, and what the client raises if the hub fails.
+        """
         if (repo, revision) not in self._seen:
             try:
                 self._seen[repo, revision] = reach(self.hub, repo, revision)
-            except (Gone, GatedRepoError) as problem:
+            except Exception as problem:
                 self._seen[repo, revision] = problem
         found = self._seen[repo, revision]
         if isinstance(found, RepoAtCommit):
@@ -64,7 +65,10 @@ class Repositories:
         return revision if revision in self.hub.tags(repo) else None
 
     def ask_for(self, places: Iterable[tuple[str, str]]) -> None:
-        """Ask for several at once, so that `at` has its answers; what is gone or gated, `at` raises."""
+        """Ask for several at once, so that `at` has its answers; what is wrong with one, `at` raises.
+
+        Where the hub fails the rest is left to `at`, which may not need all of them.
+        """
 
         def ask(place: tuple[str, str]) -> None:
             with suppress(Gone, GatedRepoError):
@@ -73,8 +77,8 @@ class Repositories:
         wanted = sorted(set(places) - self._seen.keys())
         if len(wanted) < 2:
             return
-        with ThreadPoolExecutor(min(PARALLEL, len(wanted))) as pool:
-            list(pool.map(ask, wanted))
+        with suppress(Exception):
+            map_at_once(ask, wanted, PARALLEL)
 
 
 def reach(hub: Hub, repo: str, revision: str) -> RepoAtCommit:

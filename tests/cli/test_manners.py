@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -66,6 +67,21 @@ def test_threads_and_exit_handlers_end_before_the_process(tmp_path, arguments, s
     assert result.returncode == status, result.stderr
     assert result.stdout.splitlines()[-1] == "handled"
     assert (tmp_path / "note").read_text() == "done"
+
+
+def test_who_calls_the_command_goes_on_after_it(tmp_path):
+    profile = tmp_path / "profile"
+    command = [sys.executable, "-m", "cProfile", "-o", profile, "-m", "ggez_hub", "--version"]
+    subprocess.run(command, capture_output=True, check=True)
+    assert profile.stat().st_size
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_stream_that_is_closed_is_done_without(closed):
+    command = f"{shlex.quote(sys.executable)} -m ggez_hub regions th {closed}"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
+    assert (result.returncode, result.stderr) == (0, "")
+    assert ("Thailand" in result.stdout) == (closed != ">&-")
 
 
 def test_help_imports_nothing_but_click():

@@ -132,6 +132,34 @@ def test_the_recommended_one_is_taken(hub, tmp_path):
     assert resolved.resolution.family == "vlm"
 
 
+def test_only_the_recommended_one_is_asked_for(models, tmp_path):
+    asked = set()
+
+    class Watched(Hub):
+        def at_commit(self, repo, revision, repo_type="model"):
+            asked.add(repo)
+            return super().at_commit(repo, revision, repo_type)
+
+    with HubStore.open(tmp_path / "store") as store, serving(store) as endpoint:
+        near, far, other = (
+            declare(
+                family, "merged", models[family], models[family], region=region, repo=repo,
+                revision=upload(store, repo, models[family]),
+                paths=get_family(family).layout(models[family]).weights,
+            )
+            for family, region, repo in (
+                ("embedding", "th", "real/near"),
+                ("embedding", "southeast-asia", "real/far"),
+                ("vlm", "m49-142", "real/other"),
+            )
+        )  # fmt: skip
+        register(store, near, _marked(far), other)
+        resolved = decide(Request("th", wide=True), Watched(endpoint), tmp_path / "out")
+    assert resolved.resolution.adapters[0].source.repo == "real/far"
+    assert "real/other" in asked
+    assert "real/near" not in asked
+
+
 def test_a_recommended_one_that_does_not_fit_is_a_choice(hub, tmp_path, monkeypatch):
     served = hub("embedding", "vlm", marked="vlm")
     true = choices.preflight

@@ -6,6 +6,8 @@ import os
 import resource
 import signal
 import subprocess
+import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -213,6 +215,26 @@ def test_a_stalled_listing(failing, tmp_path, monkeypatch):
     failing.fails.append((INFO, 1000, altered(lambda body: body, stalls=True)))
     message = failed(pull(failing.endpoint, tmp_path / "out"), tmp_path / "out")
     assert "hub could not be reached" in message
+
+
+@pytest.mark.parametrize("place", [INFO, BODY], ids=["listing", "body"])
+def test_ctrl_c_does_not_wait_for_a_hub_that_stalls(failing, tmp_path, place):
+    place = at(failing, place)
+    failing.fails.append((place, 1000, altered(lambda body: body, stalls=True)))
+    arguments = ["pull", "--region", "th", "--hub", failing.endpoint, "-o", tmp_path / "out"]
+    command = [sys.executable, "-m", "ggez_hub", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while place not in "".join(failing.asked):
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            # The client itself gives up later than that.
+            assert process.wait(timeout=9) == 1
+        finally:
+            process.kill()
+        assert process.stderr.read().endswith("Aborted!\n")
+    assert not (tmp_path / "out").exists()
 
 
 @contextmanager

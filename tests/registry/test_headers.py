@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from ggez_hub.errors import GgezError
-from ggez_hub.hub import Hub, client
+from ggez_hub.hub import Hub, listings
 from ggez_hub.hub import sparse_copy as sparse_copies
 from ggez_hub.hub.sparse_copy import header, sparse_copy, tensors
 from ggez_hub.safetensors_header import BadWeights, read_header
@@ -36,7 +36,7 @@ def test_a_hostile_header_is_refused_before_anything_is_made_of_it():
 
 
 def test_a_list_of_models_that_never_ends(monkeypatch):
-    monkeypatch.setattr(client, "MOST_FOUND", 50)
+    monkeypatch.setattr(listings, "MOST_FOUND", 50)
     asked = []
 
     class Endless(BaseHTTPRequestHandler):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -37,6 +40,21 @@ def test_pull_th(seeded, world, tmp_path):
     assert not any(p.is_symlink() for p in out.rglob("*"))
     card = (out / "embedding" / "README.md").read_text()
     assert "base_model_relation: merge" in card
+
+
+def test_a_library_that_cannot_be_imported_says_why(seeded, tmp_path, monkeypatch):
+    # Like torch, which fails otherwise once a part of it is there.
+    (tmp_path / "mergekit").mkdir()
+    (tmp_path / "mergekit" / "__init__.py").write_text(
+        "import sys\nwhy = 'otherwise' if hasattr(sys, 'tried') else 'of itself'\n"
+        "sys.tried = True\nraise RuntimeError(f'mergekit fails {why}')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    command = [sys.executable, "-m", "ggez_hub", "pull", "--region", "th", "--hub", seeded.endpoint,
+               "-o", str(tmp_path / "out")]  # fmt: skip
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "mergekit fails of itself" in result.stderr
 
 
 def test_the_result_loads_in_open_clip(seeded, tmp_path):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
+from ggez_hub.hub.answers import NotInCache
 from ggez_hub.registry.index.search import NoIndex
+from ggez_hub.registry.repositories import Repositories
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 
@@ -53,6 +56,30 @@ def test_an_adapter_and_its_base_are_asked_for_at_once(seeded):
 
     request = Request("th", adapters=(f"{BASE_REPO}-th",))
     assert resolve(request, Watched(seeded.endpoint)) == resolve(request, seeded)
+
+
+def test_what_cannot_be_asked_for_is_raised_where_it_is_needed(seeded):
+    seeded.at_commit(BASE_REPO, "main")
+    repositories = Repositories(replace(seeded, offline=True))
+    repositories.ask_for([(BASE_REPO, "main"), ("never/seen", "main")])
+    assert repositories.at(BASE_REPO, "main").repo == BASE_REPO
+    with pytest.raises(NotInCache, match="never/seen"):
+        repositories.at("never/seen", "main")
+
+
+def test_what_gives_no_beta_is_not_asked_for(assets, hub_of):
+    recard(assets, curve="unknown")
+    hub, _ = hub_of(assets)
+    asked = []
+
+    class Watched(Hub):
+        def at_commit(self, repo, revision, repo_type="model"):
+            asked.append(repo)
+            return super().at_commit(repo, revision, repo_type)
+
+    resolve(Request("th"), Watched(hub.endpoint))
+    assert f"{BASE_REPO}-southeast-asia" in asked
+    assert f"{BASE_REPO}-th" not in asked
 
 
 def test_alpha_is_that_of_the_requested_region(seeded):

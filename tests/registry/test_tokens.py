@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import huggingface_hub
 import pytest
 from click.testing import CliRunner
-from huggingface_hub import constants
+from huggingface_hub import constants, set_client_factory
+from huggingface_hub.utils import _http
 
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, minimum_speed
+from ggez_hub.hub.guard import guard_client
 
 from ..faults import wire
 
@@ -151,3 +155,19 @@ def test_a_hub_may_think_before_it_answers(monkeypatch):
 
     with hub_that(think) as (endpoint, _):
         assert Hub(endpoint).discover(["ggez"]) == []
+
+
+def test_threads_guard_the_client_once(monkeypatch):
+    """To guard it again would close it under the requests of another thread."""
+    guarded = []
+
+    def set_slowly(factory):
+        time.sleep(0.05)
+        guarded.append(factory)
+        set_client_factory(factory)
+
+    monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)
+    monkeypatch.setattr(huggingface_hub, "set_client_factory", set_slowly)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: guard_client(), range(4)))
+    assert len(guarded) == 1

@@ -152,13 +152,14 @@ def _choices(seen: Survey, hub: Hub, out: Path) -> tuple[list[ModelChoice], list
     for candidate in seen.order:
         summary = candidate.entry.summary
         groups.setdefault((summary.family, summary.base_repo), []).append(candidate)
+    for group in groups.values():
+        # Stable: the nearer region's recommendation first, then the order as it is.
+        group.sort(key=lambda candidate: not candidate.entry.summary.recommended)
     seen.resolver.ask_for(group[0].entry for group in groups.values())
     found: list[ModelChoice] = []
     left_out: list[Rejected] = []
     region = seen.resolver.chain[0].id
     for group in groups.values():
-        # Stable: the nearer region's recommendation first, then the order as it is.
-        group.sort(key=lambda candidate: not candidate.entry.summary.recommended)
         first, needs_beta = _first(seen, group), False
         if not isinstance(first, Resolved) and seen.resolver.request.beta is None:
             request = replace(seen.resolver.request, beta=1.0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.atomic_files import OutputExists, atomic_folder, write_file
+from ggez_hub.daemon_threads import start
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.merging.forms.switch import Wrote
@@ -103,10 +103,11 @@ def carry_out(
             check_space(costs.bytes_by_folder(out))
         made = _published(resolution, hub, owners, costs.fetch_bytes, planned.lock)
         if made is None:
-            with ThreadPoolExecutor(1) as beside:
-                if form.merges:
-                    beside.submit(load_engine)
-                inputs = _fetched(resolution, form, hub, place)
+            loading = start(load_engine) if form.merges else None
+            inputs = _fetched(resolution, form, hub, place)
+            if loading is not None:
+                # Its own error: a library that is imported again may fail for another reason.
+                loading.result()
         with _new_model(out, resolution.family) as (model, lock_file):
             if made is None:
                 form.write(resolution, inputs, model, wrote)

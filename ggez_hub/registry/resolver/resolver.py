@@ -105,7 +105,6 @@ class Resolver:
     def take(self, entries: Sequence[IndexEntry]) -> Resolved:
         """The resolution of these adapters, whatever else there is; raises NotFit."""
         request = self.request
-        self.ask_for(entries)
         documents = tuple(entry.document for entry in entries)
         cards = [document.card for document in documents]
         combined = get_kind(cards[0].kind).combined
@@ -116,6 +115,8 @@ class Resolver:
                 "Leave out --betas, or name an adapter with --adapter.",
             )
         betas = self._betas(cards) if combined else [None] * len(cards)
+        # Not before: one that gives no beta is not asked for.
+        self.ask_for(entries)
         adapters = tuple(map(partial(pin_adapter, self.repositories), entries, betas))
         base: PinnedRepo | None = None
         fits_by: FitsBy = "weights"

@@ -9,7 +9,7 @@ from typing import Any
 from ggez_hub.digests import sha256_file, sha256_files
 from ggez_hub.errors import MissingExtra
 from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.hub.client import Signatures
+from ggez_hub.hub.listings import Signatures
 from ggez_hub.registry.trust.own_key import policy_on
 from ggez_hub.registry.trust.policy import TrustPolicy, read_policy
 from ggez_hub.registry.trust.statement import (

@@ -15,7 +15,7 @@ from ggez_hub.atomic_files import write_file
 from ggez_hub.cards.values import Account
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.hub.client import Signatures
+from ggez_hub.hub.listings import Signatures
 from ggez_hub.registry.constants import policy_file
 from ggez_hub.safe_yaml import load_mapping
 from ggez_hub.text_files import read_text
