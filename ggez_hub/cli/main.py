@@ -8,6 +8,8 @@ import importlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import click
@@ -135,7 +137,9 @@ class CommandTable(click.Group):
 
             # Who types the bare name on a terminal is asked; a script gets the help.
             args = ["start"] if on_terminal() else args
-        return super().parse_args(ctx, args)
+        # --help and --version print here.
+        with _explained(ctx):
+            return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -155,17 +159,24 @@ class CommandTable(click.Group):
                 formatter.write_dl([(f"{name:<{width}}", e.help) for name, e in entries.items()])
 
     def invoke(self, ctx: click.Context) -> object:
-        try:
+        with _explained(ctx):
             return super().invoke(ctx)
-        # A closed pipe (`| head`) is not an error; click ends quietly.
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise
-        except Exception as error:
-            from ggez_hub.cli.errors import explain
 
-            if ctx.meta.get("ggez_hub.debug"):
-                raise
-            raise explain(error) from error
+
+@contextmanager
+def _explained(ctx: click.Context) -> Iterator[None]:
+    """Raise a message for people in place of any error."""
+    try:
+        yield
+    # A closed pipe (`| head`) is not an error; click ends quietly.
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise
+    except Exception as error:
+        from ggez_hub.cli.errors import explain
+
+        if ctx.meta.get("ggez_hub.debug"):
+            raise
+        raise explain(error) from error
 
 
 @click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"]})

@@ -114,7 +114,7 @@ def estimate_score(moments: Moments, side: int, index: int) -> Interval:
 
 
 # A command prints the same figures in its text, a card and its JSON, and finding them takes long.
-_remembered = lru_cache(maxsize=256)
+_remembered = lru_cache(maxsize=64)
 
 
 @_remembered

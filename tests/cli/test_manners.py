@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -132,3 +133,18 @@ def test_debug_shows_the_traceback(tmp_path):
     assert isinstance(result.exception, Exception)
     assert "holds neither ggez.lock nor" in str(result.exception)
     assert CliRunner().invoke(cli, arguments[:-1]).stderr.startswith(f"error: {tmp_path} holds nei")
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="Linux has it")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["pull", "--help"], ["regions"]])
+def test_a_full_disk_is_one_message(arguments):
+    with FULL.open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "ggez_hub", *arguments],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[0] == "error: no room to write: the disk is full"
