@@ -161,7 +161,7 @@ def _validate(cards: tuple[Path, ...], hub: Hub | None, repo: str | None, out: O
     found: dict[str, str] = {}
     for path in cards:
         place = path / "README.md" if path.is_dir() else path
-        if not place.is_file():
+        if path.is_dir() and not place.is_file():
             raise UsageProblem(f"{path} holds no README.md", "`ggez-hub card init` starts a card.")
         try:
             checked = _check(place, hub, repo)

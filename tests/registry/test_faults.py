@@ -222,7 +222,12 @@ def test_ctrl_c_does_not_wait_for_a_hub_that_stalls(failing, tmp_path, place):
     place = at(failing, place)
     failing.fails.append((place, 1000, altered(lambda body: body, stalls=True)))
     arguments = ["pull", "--region", "th", "--hub", failing.endpoint, "-o", tmp_path / "out"]
-    command = [sys.executable, "-m", "ggez_hub", *arguments]
+    # What a shell starts in the background ignores Ctrl-C, and so does what that starts.
+    heeding = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from ggez_hub.cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", heeding, *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             while place not in "".join(failing.asked):
