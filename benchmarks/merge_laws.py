@@ -95,7 +95,10 @@ def kinds() -> Mapping[str, Any]:
 def main() -> None:
     """Print the table, and that of LoRA files; two minutes."""
     import peft
+    import torch
 
+    # As a merge computes: singular values and Fourier transforms of float32 differ by the number of threads.
+    torch.set_num_threads(1)
     print(f"PEFT {peft.__version__}")
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
