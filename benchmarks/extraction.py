@@ -30,6 +30,8 @@ def main() -> None:
     from ggez_hub.families import get_family
     from ggez_hub.merging.extraction.lora import extract_lora
 
+    # With more, torch decomposes such matrices no faster, and its threads wait for each other.
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as place:
         base = write_base(Path(place) / "base", SIZES, torch.float16)
